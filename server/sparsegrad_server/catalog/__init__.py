@@ -1,0 +1,1 @@
+"""The catalog: the database of calibrations, gradients, jobs, bases, aliases and tokens."""

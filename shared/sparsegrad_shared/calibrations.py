@@ -1,0 +1,187 @@
+"""A calibration, as client and server speak of it.
+
+A calibration collects the gradients of one or more groups. Each gradient has a slot: an index in
+its group. The first `gradients` slots are those that the basis is fitted on; the `held_out` slots
+after them are those that it is judged on, which it has never seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from .framing import DType
+from .references import QualifiedName, Segment
+
+MAX_EXTENT = 1 << 20  # entries along one axis of a weight; the largest vocabularies have 2^18
+MAX_SLOTS = 1_000_000
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+LayerPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,300}$")]
+GradientForm = Literal["dense", "factored", "sums"]
+FORM_TENSORS: dict[GradientForm, tuple[str, ...]] = {
+    "dense": ("G",),
+    "factored": ("g", "x"),
+    "sums": ("A_in", "A_out"),
+}
+
+
+class Model(BaseModel):
+    """The base of what is sent: immutable, and no member that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSource(Model):
+    """The model that gradients come from."""
+
+    id: Text = Field(examples=["meta-llama/Llama-2-7b-hf"])
+    revision: Text | None = None
+    architecture: Text = Field(examples=["LlamaForCausalLM"])
+
+
+class DatasetSource(Model):
+    """The data that gradients come from; the fingerprint tells two sets of one name apart."""
+
+    id: Text
+    fingerprint: Text
+
+
+class GroupSpec(Model):
+    """The layers that share one basis, and the gradients that they will send.
+
+    Attributes:
+        name: the group's name.
+        layers: paths of its layers in the model; they all have the same shape.
+        d_out: rows of each gradient G.
+        d_in: columns of each gradient G.
+        dtype: data type that the gradients are sent in.
+        gradients: slots that the basis is fitted on.
+        held_out: slots after them that the basis is judged on.
+    """
+
+    name: Segment
+    layers: Annotated[tuple[LayerPath, ...], Field(min_length=1, max_length=10_000)]
+    d_out: Annotated[int, Field(ge=1, le=MAX_EXTENT)]
+    d_in: Annotated[int, Field(ge=1, le=MAX_EXTENT)]
+    dtype: DType
+    gradients: Annotated[int, Field(ge=1, le=MAX_SLOTS)]
+    held_out: Annotated[int, Field(ge=0, le=MAX_SLOTS)] = 0
+
+    @property
+    def slots(self) -> int:
+        """Slots in all, fitted and held out."""
+        return self.gradients + self.held_out
+
+
+class HosvdOptions(Model):
+    """How the basis is computed.
+
+    Attributes:
+        rank: leading columns of U and of V to keep; all when None.
+        energy: the share of the gradients' energy to keep columns for; all when None.
+        normalize: "frobenius" scales every gradient to norm 1; "none" is the paper's way.
+    """
+
+    rank: Annotated[int, Field(ge=1, le=MAX_EXTENT)] | None = None
+    energy: Annotated[float, Field(gt=0, le=1)] | None = None
+    normalize: Literal["none", "frobenius"] = "none"
+
+    @model_validator(mode="after")
+    def _one_truncation(self) -> HosvdOptions:
+        if self.rank is not None and self.energy is not None:
+            raise ValueError("give rank or energy, not both: each says where to cut the basis")
+        return self
+
+
+class CalibrationManifest(Model):
+    """What a client says before it sends gradients.
+
+    Attributes:
+        name: the name that the basis will be published under.
+        model: where the gradients come from.
+        dataset: the data that they come from.
+        groups: the groups, each name once.
+        options: how the basis is computed.
+    """
+
+    name: QualifiedName = Field(examples=["team/minilm-cola"])
+    model: ModelSource
+    dataset: DatasetSource
+    groups: Annotated[tuple[GroupSpec, ...], Field(min_length=1, max_length=1_000)]
+    options: HosvdOptions = HosvdOptions()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> CalibrationManifest:
+        groups = [group.name for group in self.groups]
+        layers = [layer for group in self.groups for layer in group.layers]
+        for what, names in (("group", groups), ("layer", layers)):
+            twice = [name for name, times in Counter(names).items() if times > 1]
+            if twice:
+                raise ValueError(f"{what} {twice[0]!r} is named more than once")
+        return self
+
+
+class Limits(Model):
+    """What the server takes."""
+
+    gradient_bytes: int = Field(description="bytes of one gradient's body")
+    calibration_gradients: int = Field(description="slots of one calibration")
+    concurrent_uploads: int
+    body_seconds: float = Field(description="time for one body to arrive")
+
+
+class Estimate(Model):
+    """What a calibration will take on the server."""
+
+    disk_bytes: int
+    memory_bytes: int
+    seconds: float = Field(description="from the finish to the published basis")
+
+
+class CalibrationCreated(Model):
+    """The answer to a new calibration."""
+
+    id: Segment
+    limits: Limits
+    estimate: Estimate
+
+
+class GroupArrivals(Model):
+    """What has arrived of one group.
+
+    Attributes:
+        name: the group's name.
+        expected: slots in all.
+        arrived: indices that are stored, rising.
+        zero: how many of them are zero throughout.
+    """
+
+    name: Segment
+    expected: int
+    arrived: tuple[int, ...]
+    zero: int
+
+
+class CalibrationStatus(Model):
+    """A calibration's present state; a client that was cut off sends what is missing."""
+
+    id: Segment
+    name: QualifiedName
+    state: Literal["open", "finished"]
+    created: datetime
+    groups: tuple[GroupArrivals, ...]
+    job: Segment | None = Field(default=None, description="the job that `finish` started")
+
+
+class GradientStored(Model):
+    """The answer to a gradient that is on disk."""
+
+    group: Segment
+    index: int
+    digest: str
+    form: GradientForm
+    zero: bool
