@@ -1,0 +1,270 @@
+"""The queue of jobs: rows, and nothing else.
+
+A calibration has at most two jobs. `accumulate` sums gradients while they arrive, and is queued
+anew whenever there may be more; `publish` computes the basis after the finish. Both never run at
+once, since they share the partial Gram matrices.
+
+::
+
+    queued ──claim──► leased ──complete──► done
+      ▲                 │ ├────fail──────► failed ──(finish again)──► queued
+      └─release, retry──┘ └─(lease runs out)─► leased by another worker
+
+Every lease has a higher fence than the one before it; whoever writes with an old fence gets
+`LeaseLost`. Each function works inside the caller's writing transaction and decides from rows and
+the time that it is given.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Select, and_, case, or_, select
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.elements import ColumnElement
+
+from sparsegrad_shared.errors import JobFailed, Problem
+
+from ..catalog.tables import JobRow
+
+JobKind = Literal["accumulate", "publish"]
+
+MAX_ATTEMPTS = 5  # leases that may end in an error or a death before the job is given up
+FIRST_REST_SECONDS = 2.0  # after an error; doubled with each further one
+
+
+class LeaseLost(Exception):
+    """The job is another worker's by now, or ended: whatever this one has, it may not write."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on a job, until another lease of a higher fence exists."""
+
+    job_id: str
+    calibration_id: str
+    kind: JobKind
+    worker: str
+    fence: int
+
+
+def request_accumulation(
+    session: Session, calibration_id: str, now: datetime | None = None
+) -> None:
+    """Have a worker look for gradients to sum: called with each gradient that is stored.
+
+    One that waits or runs already will see the gradient; one that failed stays so, since
+    `publish` meets the same fault and reports it.
+    """
+    row = _job_of(session, calibration_id, "accumulate")
+    if row is None:
+        _insert(session, calibration_id, "accumulate", now or datetime.now(UTC))
+    elif row.state == "done":
+        _queue_anew(row, now or datetime.now(UTC))
+
+
+def enqueue_publish(session: Session, calibration_id: str, now: datetime | None = None) -> JobRow:
+    """Have the basis computed and published: called by the finish.
+
+    A second call answers the same job. If that job has failed it is queued once more: whatever
+    was wrong (a full disk, a damaged gradient put back from a copy) may have been mended.
+    """
+    row = _job_of(session, calibration_id, "publish")
+    if row is None:
+        return _insert(session, calibration_id, "publish", now or datetime.now(UTC))
+    if row.state == "failed":
+        _queue_anew(row, now or datetime.now(UTC))
+    return row
+
+
+def claim(session: Session, worker: str, now: datetime, duration: timedelta) -> Lease | None:
+    """Lease the next job: publications first, then the oldest; None when there is none.
+
+    A job whose worker was lost too often is failed on the way.
+    """
+    while (row := session.scalars(_claimable(now)).first()) is not None:
+        if row.attempts >= MAX_ATTEMPTS:
+            _end_exhausted(row, now)
+            session.flush()
+            continue
+        row.state = "leased"
+        row.worker = worker
+        row.fence += 1
+        row.attempts += 1
+        row.leased_until = now + duration
+        row.updated = now
+        kind: JobKind = "publish" if row.kind == "publish" else "accumulate"
+        return Lease(row.id, row.calibration_id, kind, worker, row.fence)
+    return None
+
+
+def held(session: Session, lease: Lease) -> JobRow:
+    """The row of a job that is leased to `lease`.
+
+    Raises:
+        LeaseLost: when it is another's by now, or ended.
+    """
+    row = session.get(JobRow, lease.job_id, populate_existing=True)
+    if row is None or row.state != "leased" or row.fence != lease.fence:
+        raise LeaseLost(f"job {lease.job_id}: lease {lease.fence} of {lease.worker} has ended")
+    return row
+
+
+def extend(session: Session, lease: Lease, now: datetime, duration: timedelta) -> None:
+    """Hold the lease for longer: the heartbeat.
+
+    Raises:
+        LeaseLost: when it is another's by now, or ended.
+    """
+    held(session, lease).leased_until = now + duration
+
+
+def report(
+    session: Session, lease: Lease, phase: str, completed: int, total: int, now: datetime
+) -> None:
+    """Write down how far the job is.
+
+    Raises:
+        LeaseLost: when it is another's by now, or ended.
+    """
+    row = held(session, lease)
+    row.phase, row.completed, row.total, row.updated = phase, completed, total, now
+
+
+def complete(session: Session, lease: Lease, now: datetime, version: int | None = None) -> None:
+    """End the job well; `version` is what it published.
+
+    Raises:
+        LeaseLost: when it is another's by now, or ended.
+    """
+    row = held(session, lease)
+    row.version = version
+    row.error = None
+    _end(row, "done", now)
+
+
+def fail(session: Session, lease: Lease, problem: Problem, now: datetime) -> None:
+    """End the job with an error that another attempt would meet again.
+
+    Raises:
+        LeaseLost: when it is another's by now, or ended.
+    """
+    row = held(session, lease)
+    row.error = problem.model_dump_json()
+    _end(row, "failed", now)
+
+
+def retry(session: Session, lease: Lease, problem: Problem, now: datetime) -> None:
+    """Give the job back after an error that may pass; it rests first, or fails if it was the last.
+
+    Raises:
+        LeaseLost: when it is another's by now, or ended.
+    """
+    row = held(session, lease)
+    row.error = problem.model_dump_json()
+    if row.attempts >= MAX_ATTEMPTS:
+        _end(row, "failed", now)
+        return
+    _give_back(row, now)
+    row.leased_until = now + timedelta(seconds=FIRST_REST_SECONDS * 2 ** (row.attempts - 1))
+
+
+def release(session: Session, lease: Lease, now: datetime) -> None:
+    """Give the job back unharmed, since the worker stops; this was no attempt.
+
+    Raises:
+        LeaseLost: when it is another's by now, or ended.
+    """
+    row = held(session, lease)
+    row.attempts -= 1
+    _give_back(row, now)
+
+
+def _job_of(session: Session, calibration_id: str, kind: JobKind) -> JobRow | None:
+    return session.scalars(
+        select(JobRow).where(JobRow.calibration_id == calibration_id, JobRow.kind == kind)
+    ).one_or_none()
+
+
+def _insert(session: Session, calibration_id: str, kind: JobKind, now: datetime) -> JobRow:
+    row = JobRow(
+        id=uuid.uuid4().hex,
+        calibration_id=calibration_id,
+        kind=kind,
+        state="queued",
+        phase="waiting for a worker",
+        completed=0,
+        total=0,
+        worker=None,
+        fence=0,
+        leased_until=None,
+        attempts=0,
+        error=None,
+        version=None,
+        created=now,
+        updated=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _claimable(now: datetime) -> Select[JobRow]:
+    """Jobs that wait, or whose lease ran out, and whose calibration no other worker has."""
+    other = aliased(JobRow)
+    busy = (
+        select(other.id)
+        .where(
+            other.calibration_id == JobRow.calibration_id,
+            other.id != JobRow.id,
+            other.state == "leased",
+            other.leased_until > now,
+        )
+        .exists()
+    )
+    publications_first = case((JobRow.kind == "publish", 0), else_=1)
+    return (
+        select(JobRow)
+        .where(_free(now), ~busy)
+        .order_by(publications_first, JobRow.created, JobRow.id)
+        .limit(1)
+    )
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    rested = or_(JobRow.leased_until.is_(None), JobRow.leased_until <= now)
+    return and_(JobRow.state.in_(("queued", "leased")), rested)
+
+
+def _queue_anew(row: JobRow, now: datetime) -> None:
+    row.attempts = 0
+    row.error = None
+    _give_back(row, now)
+
+
+def _give_back(row: JobRow, now: datetime) -> None:
+    row.state = "queued"
+    row.phase = "waiting for a worker"
+    row.completed = row.total = 0
+    row.worker = None
+    row.leased_until = None
+    row.updated = now
+
+
+def _end(row: JobRow, state: Literal["done", "failed"], now: datetime) -> None:
+    row.state = state
+    row.worker = None
+    row.leased_until = None
+    row.updated = now
+
+
+def _end_exhausted(row: JobRow, now: datetime) -> None:
+    lost = JobFailed(
+        f"{row.attempts} workers were lost while {row.phase!r}: killed, perhaps for want of "
+        "memory; see the workers' logs, then finish the calibration again"
+    )
+    row.error = row.error or lost.to_problem().model_dump_json()
+    _end(row, "failed", now)
