@@ -1,0 +1,184 @@
+"""From a plain model to a sparse one and back: `sparsify` and `merge`, both in place."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from dataclasses import dataclass
+
+from torch import nn
+
+from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel
+
+from .basis import Basis
+from .config import SparseGradConfig
+from .layers import engine_class, require_sparse_layers, sparse_layers
+from .layers.plain import PlainLayer, is_plain, read_plain
+from .trainable import trainable_names
+
+
+@dataclass(frozen=True, eq=False)
+class Replacement:
+    """One layer to replace: the modules that share its parameters, and their name in the basis."""
+
+    name: str
+    modules: tuple[nn.Module, ...]
+    plain: PlainLayer
+
+
+def sparsify(model: nn.Module, basis: Basis, config: SparseGradConfig | None = None) -> nn.Module:
+    """Replace the layers that a basis names by `SparseGradLinear`, in place.
+
+    Weights are taken over, not copied. Everything else is frozen but for what
+    `config.trainable` says. A layer that stands at several places of the model, or two layers
+    that share their parameters, become one. All checks come first: on an error the model is as
+    it was.
+
+    Args:
+        model: any module with `nn.Linear` or GPT-2 `Conv1D` layers.
+        basis: a basis whose groups name layers of the model.
+        config: how to train; the defaults are the paper's.
+
+    Returns:
+        The same model.
+
+    Raises:
+        InvalidInput: when the model is sparse already, or `config.trainable` matches nothing.
+        UnsupportedModel: when a layer is missing (the nearest names are given) or cannot be
+            replaced.
+        ShapeMismatch: when a layer has other sizes than its group in the basis.
+    """
+    config = config or SparseGradConfig()
+    if sparse_layers(model):
+        raise InvalidInput("the model is sparse already; give its plain self back by merge(model)")
+    replacements = plan(model, basis)
+    replaced = [module for item in replacements for module in item.modules]
+    trainable = trainable_names(model, config.trainable, replaced)
+
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trainable)
+    make = engine_class(config.engine)
+    layers = [make(item.plain, item.name, basis, config) for item in replacements]
+    for item, layer in zip(replacements, layers, strict=True):
+        for module in item.modules:
+            _replace(model, module, layer)
+    return model
+
+
+def merge(model: nn.Module) -> nn.Module:
+    """Give the plain model back, trained weights and all, in place.
+
+    Every `SparseGradLinear` becomes a layer of the class that `sparsify` found. Which parameters
+    are frozen stays as it is; `model.requires_grad_(True)` thaws them.
+
+    Returns:
+        The same model.
+
+    Raises:
+        InvalidInput: when the model has no sparse layers.
+    """
+    for layer in require_sparse_layers(model).values():
+        _replace(model, layer, layer.merged())
+    return model
+
+
+def trainable_values(model: nn.Module) -> int:
+    """How many values one optimizer step of a sparse model may change.
+
+    Raises:
+        InvalidInput: when the model has no sparse layers.
+    """
+    layers = require_sparse_layers(model).values()
+    handles = {id(layer.coordinates) for layer in layers}
+    others = sum(
+        parameter.numel()
+        for parameter in model.parameters()
+        if parameter.requires_grad and id(parameter) not in handles
+    )
+    return others + sum(layer.entries for layer in layers)
+
+
+def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put `new` wherever `old` stands."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child is old:
+                parent._modules[name] = new
+
+
+def plan(model: nn.Module, basis: Basis) -> list[Replacement]:
+    """What `sparsify` would replace, with every check made and nothing changed.
+
+    Raises:
+        UnsupportedModel: see `sparsify`.
+        ShapeMismatch: see `sparsify`.
+    """
+    modules = dict(model.named_modules(remove_duplicate=False))
+    named: dict[nn.Module, str] = {}
+    for layer in basis.layers:
+        module = modules.get(layer)
+        if module is None:
+            raise UnsupportedModel(_missing(layer, modules, basis))
+        first = named.setdefault(module, layer)
+        _check_same_group(basis, first, layer)
+    return _unite_tied(model, basis, named)
+
+
+def _missing(layer: str, modules: dict[str, nn.Module], basis: Basis) -> str:
+    plain = [name for name, module in modules.items() if is_plain(module)]
+    nearest = difflib.get_close_matches(layer, plain, n=3, cutoff=0.0)
+    hint = (
+        f"the nearest linear layers are {', '.join(nearest)}"
+        if nearest
+        else "it has no linear layer"
+    )
+    return (
+        f"basis {basis} is for a layer {layer!r}, which the model does not have; {hint}. "
+        f"{_origin(basis)}"
+    )
+
+
+def _origin(basis: Basis) -> str:
+    return f"This basis was calibrated on {basis.model or 'a model that it does not name'}"
+
+
+def _check_same_group(basis: Basis, first: str, second: str) -> None:
+    groups = basis.group_of(first).name, basis.group_of(second).name
+    if groups[0] != groups[1]:
+        raise UnsupportedModel(
+            f"layers {first!r} and {second!r} are one layer of the model, "
+            f"but the basis has them in two groups, {groups[0]!r} and {groups[1]!r}"
+        )
+
+
+def _unite_tied(model: nn.Module, basis: Basis, named: dict[nn.Module, str]) -> list[Replacement]:
+    """One replacement for all layers that share their parameters."""
+    owners: dict[int, list[nn.Module]] = defaultdict(list)
+    for module in model.modules():
+        for parameter in module._parameters.values():
+            owners[id(parameter)].append(module)
+    united: dict[int, Replacement] = {}
+    for module, name in named.items():
+        plain = read_plain(module, name)
+        _check_shape(plain, name, basis)
+        sharing = owners[id(plain.weight)]
+        for owner in sharing:
+            if owner not in named or getattr(owner, "bias", None) is not plain.bias:
+                raise UnsupportedModel(
+                    f"layer {name!r} shares its weight with a {type(owner).__name__} that the "
+                    "basis does not name or that has another bias; training one would change "
+                    "the other. Untie them first"
+                )
+        first = united.setdefault(id(plain.weight), Replacement(name, tuple(sharing), plain))
+        _check_same_group(basis, first.name, name)
+    return list(united.values())
+
+
+def _check_shape(plain: PlainLayer, name: str, basis: Basis) -> None:
+    group = basis.group_of(name)
+    d_out, d_in = plain.matrix.shape
+    if (d_out, d_in) != (group.d_out, group.d_in):
+        raise ShapeMismatch(
+            f"basis group {group.name!r} is {group.d_out} x {group.d_in}, layer {name!r} is "
+            f"{d_out} x {d_in}. {_origin(basis)}"
+        )

@@ -1,0 +1,159 @@
+"""The `folded` engine: W stays in the original space, and sparse steps are folded into it.
+
+Forward and ∂L/∂x are the plain layer's, at its speed; the model is a plain model at every moment.
+The basis is met only where it must be: for the gradient G̃ in the backward pass, and when a step
+ΔW̃ becomes W += V ΔW̃ Uᵀ.
+
+W̃ is held nowhere, yet optimizers, gradient clipping and loss scaling need a parameter that
+carries G̃. That is `coordinates` here: a parameter of W̃'s shape whose values take no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from ..basis import Basis, GroupBasis
+from ..config import SparseGradConfig
+from .base import SparseGradLinear
+from .plain import PlainLayer
+from .rotation import fold_entries, gradient_in_basis
+
+
+class CoordinateHandle(nn.Parameter):
+    """A parameter that is there for its gradient: one zero, expanded to a shape.
+
+    An optimizer that would write values into it (any but `MaskedAdam`) gets torch's error about
+    overlapping memory instead of training nothing in silence.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # torch's own would lay the zeros out in memory.
+        copy = type(self)(_zeros(self), requires_grad=self.requires_grad)
+        memo[id(self)] = copy
+        return copy
+
+
+def _zeros(like: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
+    zero = torch.zeros((), dtype=like.dtype, device=like.device)
+    return zero.expand(like.shape if shape is None else shape)
+
+
+class _FoldedProduct(torch.autograd.Function):
+    """y = x Wᵀ + b, whose backward pass also gives the coordinates' gradient.
+
+    torch types the context loosely (what is saved on it is not declared), and so do we.
+    """
+
+    @staticmethod
+    def forward(
+        x: Tensor, coordinates: Tensor, bias: Tensor | None, weight: Tensor, group: GroupBasis
+    ) -> Tensor:
+        return nn.functional.linear(x, weight.to(x.dtype), bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+        x, _, _, weight, group = inputs
+        needs_x, needs_coordinates = ctx.needs_input_grad[:2]
+        # The weight as it is, not its cast under autocast: casting again is cheaper to hold.
+        ctx.save_for_backward(x if needs_coordinates else None, weight if needs_x else None)
+        ctx.group = group
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        x, weight = ctx.saved_tensors
+        needs_x, needs_coordinates, needs_bias = ctx.needs_input_grad[:3]
+        return (
+            g @ weight.to(g.dtype) if needs_x else None,
+            _coordinate_gradient(g, x, ctx.group) if needs_coordinates else None,
+            _tokens(g).sum(0) if needs_bias else None,
+            None,
+            None,
+        )
+
+
+def _coordinate_gradient(g: Tensor, x: Tensor, group: GroupBasis) -> Tensor:
+    U, V = group.on(g.device, g.dtype)
+    return gradient_in_basis(_tokens(g), _tokens(x), U, V)
+
+
+def _tokens(rows: Float[Tensor, "*batch d"]) -> Float[Tensor, "tokens d"]:
+    return rows.unsqueeze(0).flatten(0, -2)
+
+
+class FoldedLinear(SparseGradLinear):
+    """The fast layer; see the module's docstring, and the base class for the arguments."""
+
+    engine: ClassVar[str] = "folded"
+    weight: nn.Parameter
+
+    def __init__(
+        self, plain: PlainLayer, name: str, basis: Basis, config: SparseGradConfig
+    ) -> None:
+        super().__init__(plain, name, basis, config)
+        self.weight = plain.weight.requires_grad_(False)
+        self.coordinates = CoordinateHandle(_zeros(self.weight, self.shape))
+
+    def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        """The output, x Wᵀ + b."""
+        bias, device = self.bias, x.device.type
+        # What autocast does to a plain layer (it leaves float64 alone). It cannot see into ours.
+        if torch.is_autocast_enabled(device) and x.dtype != torch.float64:
+            x = x.to(torch.get_autocast_dtype(device))
+            bias = None if bias is None else bias.to(x.dtype)
+        elif x.dtype != self.weight.dtype:
+            raise TypeError(
+                f"layer {self.name!r}: expected an input of {self.weight.dtype}, got {x.dtype}"
+            )
+        y: Tensor = _FoldedProduct.apply(x, self.coordinates, bias, self._matrix(), self.group)
+        return y
+
+    def _matrix(self) -> Tensor:
+        return self.layout.view(self.weight.detach())
+
+    def dense_weight(self) -> Float[Tensor, "d_out d_in"]:
+        """W itself."""
+        return self._matrix()
+
+    def _add_to_weight_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
+        U, V = self.group.on(self.weight.device, self.weight.dtype)
+        self._matrix().add_(fold_entries(indices, values, U, V))
+
+    def _plain_weight(self) -> nn.Parameter:
+        return self.weight
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        # Moving or casting lays the handle's zeros out in memory: fold them up again.
+        self.coordinates.data = _zeros(self.weight, self.shape)
+        return self
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        # A plain layer's entries, and the delta: the handle has nothing to save.
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        del destination[f"{prefix}coordinates"]
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        key = f"{prefix}coordinates"
+        if key in missing_keys:
+            missing_keys.remove(key)

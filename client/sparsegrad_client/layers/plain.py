@@ -1,0 +1,124 @@
+"""The plain linear layers that SparseGrad replaces and gives back.
+
+``nn.Linear`` holds its weight as d_out × d_in; GPT-2's ``Conv1D`` holds the same matrix the other
+way round, d_in × d_out. Engines see d_out × d_in always: a `Layout` is the view between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from sparsegrad_shared.errors import UnsupportedModel
+
+# Where adding a step of 1e-6 to a weight of 1 still changes it (half precision loses it).
+TRAINABLE_DTYPES = (torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one class of plain layer holds its weight.
+
+    Args:
+        transposed: whether the layer holds d_in × d_out.
+        make: builds an empty layer from d_in, d_out and whether it has a bias.
+    """
+
+    transposed: bool
+    make: Callable[[int, int, bool], nn.Module]
+
+    def view(self, weight: Tensor) -> Tensor:
+        """The layer's own weight as d_out × d_in, or the other way back; no copy."""
+        return weight.t() if self.transposed else weight
+
+    def build(self, weight: nn.Parameter, bias: nn.Parameter | None) -> nn.Module:
+        """A plain layer around a weight in the layer's own layout."""
+        d_out, d_in = self.view(weight).shape
+        layer = self.make(d_in, d_out, bias is not None)
+        layer.weight = weight
+        if bias is not None:
+            layer.bias = bias
+        return layer
+
+
+def _linear(d_in: int, d_out: int, bias: bool) -> nn.Module:
+    return nn.Linear(d_in, d_out, bias=bias, device="meta")
+
+
+def _conv1d(d_in: int, d_out: int, bias: bool) -> nn.Module:
+    with torch.device("meta"):
+        return Conv1D(d_out, d_in)
+
+
+_LAYOUTS: dict[type[nn.Module], Layout] = {
+    nn.Linear: Layout(transposed=False, make=_linear),
+    Conv1D: Layout(transposed=True, make=_conv1d),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PlainLayer:
+    """A plain layer's parts: its parameters (the very objects) and its layout."""
+
+    layout: Layout
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    training: bool
+
+    @property
+    def matrix(self) -> Float[Tensor, "d_out d_in"]:
+        """The weight, d_out × d_in, outside of autograd; no copy."""
+        return self.layout.view(self.weight.detach())
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether the module is of a class that SparseGrad can replace."""
+    return type(module) in _LAYOUTS
+
+
+def read_plain(module: nn.Module, name: str) -> PlainLayer:
+    """Take a plain layer apart.
+
+    Raises:
+        UnsupportedModel: when the layer is of another class, does more than its class says
+            (hooks, a forward of its own), is not loaded, or its weight is in half precision or
+            quantized; names the layer and says what to do.
+    """
+    layout = _LAYOUTS.get(type(module))
+    if layout is None:
+        classes = " or ".join(cls.__name__ for cls in _LAYOUTS)
+        raise UnsupportedModel(
+            f"layer {name!r}: expected a {classes}, got a {type(module).__name__}"
+        )
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    if any(hooks) or module._backward_pre_hooks or "forward" in vars(module):
+        raise UnsupportedModel(
+            f"layer {name!r} has hooks or a forward of its own, which replacing it would lose; "
+            "remove them first (an offloaded model: load it whole on one device)"
+        )
+    weight, bias = module.weight, module.bias
+    if not isinstance(weight, nn.Parameter) or not isinstance(bias, nn.Parameter | None):
+        raise UnsupportedModel(f"layer {name!r}: its weight or bias is not a parameter")
+    if weight.is_meta:
+        raise UnsupportedModel(f"layer {name!r} has no weights yet (meta device); load them first")
+    check_dtype(weight, name)
+    return PlainLayer(layout, weight, bias, module.training)
+
+
+def check_dtype(weight: Tensor, name: str) -> None:
+    """Refuse a weight in which small steps would be lost.
+
+    Raises:
+        UnsupportedModel: when the weight is neither float32 nor float64.
+    """
+    if weight.dtype not in TRAINABLE_DTYPES:
+        raise UnsupportedModel(
+            f"layer {name!r}: expected a float32 or float64 weight, got {weight.dtype}, which "
+            "would lose the small steps of training; convert the model by model.float() "
+            "(torch.autocast may still compute in half precision)"
+        )

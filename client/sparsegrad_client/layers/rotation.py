@@ -1,0 +1,51 @@
+"""Between the original space and the basis: the mathematics of the `folded` engine.
+
+Layouts are those of `sparsegrad_client.layers.base`; g is ∂L/∂y with its leading dimensions
+flattened into tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+def gradient_in_basis(
+    g: Float[Tensor, "tokens d_out"],
+    x: Float[Tensor, "tokens d_in"],
+    U: Float[Tensor, "d_in r_in"],
+    V: Float[Tensor, "d_out r_out"],
+) -> Float[Tensor, "r_out r_in"]:
+    """G̃ = Vᵀ gᵀ x U, multiplied in the order that costs least.
+
+    With few tokens that is to rotate them, (gV)ᵀ(xU); with many, to rotate their product,
+    Vᵀ(gᵀx)U; in between and for truncated bases, one of the three mixed orders. The choice is
+    the matrix chain problem, which `torch.linalg.multi_dot` solves for the shapes at hand.
+    """
+    return torch.linalg.multi_dot([V.T, g.T, x, U])
+
+
+def fold_entries(
+    indices: Int64[Tensor, " k"],
+    values: Float[Tensor, " k"],
+    U: Float[Tensor, "d_in r_in"],
+    V: Float[Tensor, "d_out r_out"],
+) -> Float[Tensor, "d_out d_in"]:
+    """V ΔW̃ Uᵀ for a sparse ΔW̃, over the rows and columns that it touches.
+
+    The strided sparse-by-dense product of the paper's equations 1 and 2: with R and C the
+    touched rows and columns it is V[:, R] ΔW̃[R, C] U[:, C]ᵀ.
+
+    Args:
+        indices: flat positions in the r_out × r_in matrix ΔW̃.
+        values: its entries there.
+        U: basis of the input side.
+        V: basis of the output side.
+    """
+    r_in = U.shape[1]
+    rows, row_at = torch.unique(indices // r_in, return_inverse=True)
+    columns, column_at = torch.unique(indices % r_in, return_inverse=True)
+    block = values.new_zeros(rows.numel(), columns.numel())
+    block[row_at, column_at] = values
+    return torch.linalg.multi_dot([V[:, rows], block, U[:, columns].T])

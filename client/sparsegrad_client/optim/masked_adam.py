@@ -1,0 +1,150 @@
+"""Masked Adam: Adam on the largest entries of each gradient in the basis (paper, section 5.1).
+
+The rule is that of `torch.optim.SparseAdam`: an entry that a step does not keep keeps its value
+and its moments, and the bias correction counts all steps. `masked_adam_reference` says it
+densely. Here moments exist for entries that were ever kept only.
+
+State of each layer's coordinates::
+
+    step        int       steps so far
+    indices     n, int64  entries that were ever kept, rising
+    exp_avg     n         their first moments
+    exp_avg_sq  n         their second moments
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from sparsegrad_shared.errors import InvalidInput
+
+from ..layers import SparseGradLinear
+from ..selection import largest_entries
+from ..sparse_vector import unite
+
+
+class MaskedAdam(torch.optim.Optimizer):
+    """Adam over the entries that each step keeps.
+
+    Args:
+        layers: the layers to train, each with its own number of entries a step.
+        lr: learning rate.
+        betas: decay of the two moments.
+        eps: added to the denominator.
+
+    Raises:
+        InvalidInput: when a setting is out of range or there are no layers.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[SparseGradLinear],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        self._layers = {layer.coordinates: layer for layer in layers}
+        if not self._layers:
+            raise InvalidInput("MaskedAdam: expected at least one SparseGradLinear, got none")
+        check_settings(lr, betas, eps)
+        super().__init__(list(self._layers), {"lr": lr, "betas": betas, "eps": eps})
+
+    def touched_entries(self) -> int:
+        """How many entries have moments: those that any step has kept."""
+        return sum(
+            self.state[coordinates]["indices"].numel()
+            for coordinates in self._layers
+            if coordinates in self.state
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Take one step.
+
+        Args:
+            closure: computes the loss anew, as for any optimizer of torch.
+
+        Returns:
+            What the closure returned, if there is one.
+
+        Raises:
+            NonFiniteGradient: when a gradient holds NaN or infinity; names the layer, and no
+                layer is changed.
+        """
+        loss = _evaluate(closure)
+        self._step_layers()
+        return loss
+
+    def _step_layers(self) -> None:
+        # Choose for every layer before any is changed: a bad gradient then changes nothing.
+        chosen = [
+            (group, layer, largest_entries(coordinates.grad, layer.entries, name=layer.name))
+            for group in self.param_groups
+            for coordinates in group["params"]
+            if (layer := self._layers.get(coordinates)) and coordinates.grad is not None
+        ]
+        for group, layer, indices in chosen:
+            self._step_layer(group, layer, indices)
+
+    def _step_layer(
+        self, group: dict[str, Any], layer: SparseGradLinear, indices: Int64[Tensor, " k"]
+    ) -> None:
+        gradient = layer.coordinates.grad
+        assert gradient is not None  # noqa: S101  # only such layers were chosen
+        gradient = gradient.flatten()[indices]
+        state = self.state[layer.coordinates] or self._new_state(layer)
+        union = unite(state["indices"], indices)
+        beta1, beta2 = group["betas"]
+        exp_avg = union.spread(state["exp_avg"])
+        exp_avg_sq = union.spread(state["exp_avg_sq"])
+        first = exp_avg[union.new_at].lerp_(gradient, 1 - beta1)
+        second = exp_avg_sq[union.new_at].lerp_(gradient.square(), 1 - beta2)
+        exp_avg[union.new_at], exp_avg_sq[union.new_at] = first, second
+        step = state["step"] + 1
+        state.update(step=step, indices=union.indices, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
+        size = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
+        layer.add_entries_(indices, -size * first / (second.sqrt() + group["eps"]))
+
+    def _new_state(self, layer: SparseGradLinear) -> dict[str, Any]:
+        empty = layer.coordinates.new_empty(0)
+        state = self.state[layer.coordinates]
+        state.update(step=0, indices=empty.long(), exp_avg=empty, exp_avg_sq=empty.clone())
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a saved state, exactly."""
+        super().load_state_dict(state_dict)
+        # torch casts every tensor of the state to the parameter's type, indices too.
+        saved = [key for group in state_dict["param_groups"] for key in group["params"]]
+        ours = [parameter for group in self.param_groups for parameter in group["params"]]
+        for key, parameter in zip(saved, ours, strict=True):
+            state = state_dict["state"].get(key)
+            if state is not None and parameter in self._layers:
+                self.state[parameter]["indices"] = state["indices"].to(parameter.device).clone()
+
+
+def check_settings(lr: float, betas: tuple[float, float], eps: float) -> None:
+    """Refuse settings of Adam that are out of range.
+
+    Raises:
+        InvalidInput: when one is.
+    """
+    if not lr >= 0:
+        raise InvalidInput(f"lr: expected at least 0, got {lr}")
+    if not all(0 <= beta < 1 for beta in betas):
+        raise InvalidInput(f"betas: expected two values from 0 to below 1, got {betas}")
+    if not eps > 0:
+        raise InvalidInput(f"eps: expected a value over 0, got {eps}")
+
+
+def _evaluate(closure: Callable[[], float] | None) -> float | None:
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()

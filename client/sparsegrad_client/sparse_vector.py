@@ -1,0 +1,133 @@
+"""Sparse vectors that grow: the accumulated change of a layer, and the moments of its entries.
+
+Layout::
+
+    indices  n, int64   flat positions in a matrix of r_out × r_in (row-major), rising, unique
+    values   n          one value each
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from sparsegrad_shared.errors import InvalidInput, ShapeMismatch
+
+
+@dataclass(frozen=True)
+class Union:
+    """Two sorted index vectors as one, and where each came to stand.
+
+    Args:
+        indices: the union, sorted.
+        old_at: where the entries of the first stand; None when it is the union already.
+        new_at: where the entries of the second stand.
+    """
+
+    indices: Int64[Tensor, " n"]
+    old_at: Int64[Tensor, " m"] | None
+    new_at: Int64[Tensor, " k"]
+
+    def spread(self, values: Float[Tensor, " m"]) -> Float[Tensor, " n"]:
+        """The values of the first vector's entries, at their new places; zero elsewhere."""
+        if self.old_at is None:
+            return values
+        spread = values.new_zeros(self.indices.numel())
+        spread[self.old_at] = values
+        return spread
+
+
+def unite(old: Int64[Tensor, " m"], new: Int64[Tensor, " k"]) -> Union:
+    """The union of two sorted, unique index vectors, without sorting them again."""
+    positions = torch.searchsorted(old, new)
+    # One more place at the end, which no index equals, so that every position can be looked at.
+    absent = nn.functional.pad(old, (0, 1), value=-1)[positions] != new
+    added = new[absent]
+    if added.numel() == 0:
+        return Union(old, None, positions)
+    # Every old entry moves up by the added ones before it.
+    old_at = torch.searchsorted(added, old)
+    old_at += torch.arange(old.numel(), device=old.device)
+    added_at = positions[absent] + torch.arange(added.numel(), device=old.device)
+    indices = old.new_empty(old.numel() + added.numel())
+    indices[old_at], indices[added_at] = old, added
+    return Union(indices, old_at, torch.searchsorted(indices, new))
+
+
+class SparseVector(nn.Module):
+    """A sparse vector of a fixed length, with the entries that were ever added to.
+
+    It is a module so that it moves, copies and saves with the layer that owns it.
+
+    Args:
+        size: length of the vector; indices are below it.
+        like: a tensor whose device and floating-point type the values take.
+    """
+
+    indices: Int64[Tensor, " n"]
+    values: Float[Tensor, " n"]
+
+    def __init__(self, size: int, like: Tensor) -> None:
+        super().__init__()
+        self.size = size
+        indices = torch.empty(0, dtype=torch.int64, device=like.device)
+        self.register_buffer("indices", indices)
+        self.register_buffer("values", torch.empty(0, dtype=like.dtype, device=like.device))
+
+    def __len__(self) -> int:
+        """How many entries were ever added to."""
+        return self.indices.numel()
+
+    def __bool__(self) -> bool:
+        # A module is true whatever its length.
+        return True
+
+    def add_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
+        """Add `values` at sorted, unique `indices`."""
+        union = unite(self.indices, indices)
+        self.indices, self.values = union.indices, union.spread(self.values)
+        self.values[union.new_at] += values.to(self.values.dtype)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: object, **kwargs: object
+    ) -> None:
+        # The saved vector may have any number of entries: take its size before it is copied in.
+        indices = state_dict.get(f"{prefix}indices")
+        values = state_dict.get(f"{prefix}values")
+        if indices is not None and values is not None:
+            check_entries(indices, values, self.size, where=prefix.rstrip("."))
+            self.indices = self.indices.new_empty(indices.shape)
+            self.values = self.values.new_empty(values.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def check_entries(indices: Tensor, values: Tensor, size: int, *, where: str) -> None:
+    """Hold indices and values from outside to the layout above.
+
+    Raises:
+        ShapeMismatch: when they are not two vectors of one length, integers and floats.
+        InvalidInput: when an index is out of range, out of order or there twice, or a value is
+            not finite.
+    """
+    if indices.ndim != 1 or indices.shape != values.shape:
+        raise ShapeMismatch(
+            f"{where}: expected as many indices as values in two vectors, "
+            f"got shapes {tuple(indices.shape)} and {tuple(values.shape)}"
+        )
+    if indices.dtype not in (torch.int32, torch.int64) or not values.is_floating_point():
+        raise ShapeMismatch(
+            f"{where}: expected int32 or int64 indices and floating-point values, "
+            f"got {indices.dtype} and {values.dtype}"
+        )
+    if indices.numel() == 0:
+        return
+    if int(indices[0]) < 0 or int(indices.max()) >= size:
+        raise InvalidInput(f"{where}: expected indices from 0 to {size - 1}")
+    if not bool((indices[1:] > indices[:-1]).all()):
+        raise InvalidInput(f"{where}: expected rising indices, none twice")
+    if not bool(values.isfinite().all()):
+        raise InvalidInput(f"{where}: expected finite values, got NaN or infinity")
