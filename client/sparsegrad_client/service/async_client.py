@@ -1,0 +1,200 @@
+"""The asynchronous HTTP client: `BasisService` method by method, and no decision of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from httpx_sse import EventSource, aconnect_sse
+
+from sparsegrad_shared.bases import (
+    AliasStatus,
+    BasisDifference,
+    BasisList,
+    BasisVersion,
+    FileEntry,
+    PublishedVersion,
+)
+from sparsegrad_shared.calibrations import (
+    CalibrationCreated,
+    CalibrationManifest,
+    CalibrationStatus,
+    GradientStored,
+)
+from sparsegrad_shared.framing import Frame
+from sparsegrad_shared.jobs import JobStatus
+
+from . import calls
+from .answers import Answer, raise_for_error
+from .calls import Call
+from .config import ServiceConfig
+from .conversation import Line, Send, Wait, converse
+from .events import JobWatch
+from .streams import IncomingFile, OutgoingFrame
+from .transport import answer_of, checked, client_arguments, request_arguments
+
+T = TypeVar("T")
+
+
+class AsyncBasisService:
+    """A server, over HTTP, for asyncio. Arguments and errors as in `BasisService`."""
+
+    def __init__(
+        self,
+        server: str | ServiceConfig,
+        token: str | None = None,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.config = server if isinstance(server, ServiceConfig) else ServiceConfig(server, token)
+        self._client = httpx.AsyncClient(transport=transport, **client_arguments(self.config))
+        self._line = Line()
+
+    def __repr__(self) -> str:
+        return f"AsyncBasisService({self.config!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def create_calibration(self, manifest: CalibrationManifest) -> CalibrationCreated:
+        """Open a calibration."""
+        return await self._run(calls.create_calibration(manifest))
+
+    async def put_gradient(
+        self, calibration: str, group: str, index: int, frame: Frame
+    ) -> GradientStored:
+        """Send one gradient; it is on the server's disk when this returns."""
+        return await self._run(calls.put_gradient(calibration, group, index, frame))
+
+    async def calibration_status(self, calibration: str) -> CalibrationStatus:
+        """What has arrived of a calibration."""
+        return await self._run(calls.calibration_status(calibration))
+
+    async def finish(self, calibration: str) -> JobStatus:
+        """Take no more gradients, and compute the basis of those that arrived."""
+        return await self._run(calls.finish(calibration))
+
+    async def job(self, job_id: str) -> JobStatus:
+        """A job's present state."""
+        return await self._run(calls.job(job_id))
+
+    async def watch_job(self, job_id: str) -> AsyncIterator[JobStatus]:
+        """A job's states from now until it has ended; a cut stream is opened again."""
+        watch = JobWatch(self.config, monotonic)
+        while not watch.ended:
+            failure = None
+            try:
+                async with self._events(job_id) as source:
+                    async for event in source.aiter_sse():
+                        status = watch.take(event)
+                        if status is not None:
+                            yield status
+            except httpx.TransportError as error:
+                failure = error
+            if not watch.ended:
+                await asyncio.sleep(watch.pause_after(failure))
+
+    async def find_bases(
+        self,
+        *,
+        name: str | None = None,
+        model: str | None = None,
+        digest: str | None = None,
+        limit: int | None = None,
+    ) -> BasisList:
+        """Search the published bases; newest first."""
+        return await self._run(calls.find_bases(name=name, model=model, digest=digest, limit=limit))
+
+    async def resolve(self, reference: str) -> BasisVersion:
+        """The basis that a reference means: name, name@version, name:alias or digest."""
+        return await self._run(calls.resolve(reference))
+
+    async def version(self, name: str, number: int) -> BasisVersion:
+        """A version of a name."""
+        return await self._run(calls.version(name, number))
+
+    async def download_file(self, published: PublishedVersion, file: FileEntry, path: Path) -> None:
+        """Write a basis's file to `path`; it is whole and on disk when this returns.
+
+        Raises:
+            CorruptFile: when the bytes that came are not those of the file's digest.
+        """
+        await self._run(calls.download_file(published, file, path))
+
+    async def alias(self, name: str, alias: str) -> AliasStatus:
+        """What an alias names, and has named."""
+        return await self._run(calls.alias(name, alias))
+
+    async def set_alias(
+        self, name: str, alias: str, version: int, *, expected: int | None
+    ) -> AliasStatus:
+        """Let an alias name a version.
+
+        Args:
+            name: the name that the alias belongs to.
+            alias: the alias.
+            version: what it shall name.
+            expected: what it names at present; None when there is no such alias yet.
+
+        Raises:
+            PreconditionFailed: when it names something else than `expected`.
+        """
+        return await self._run(calls.set_alias(name, alias, version, expected=expected))
+
+    async def diff(self, a: str, b: str) -> BasisDifference:
+        """Principal angles between two bases, given by digest."""
+        return await self._run(calls.diff(a, b))
+
+    async def _run(self, call: Call[T]) -> T:
+        talk = converse(call, self.config, self._line, monotonic)
+        try:
+            step = next(talk)
+            while True:
+                try:
+                    answer = await self._perform(step, call)
+                except httpx.TransportError as failure:
+                    step = talk.throw(failure)
+                else:
+                    step = talk.send(answer)
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+
+    async def _perform(self, step: Send | Wait, call: Call[Any]) -> Answer | None:
+        if isinstance(step, Wait):
+            await asyncio.sleep(step.seconds)
+            return None
+        body = OutgoingFrame(call.body).pieces() if isinstance(call.body, Frame) else call.body
+        async with self._client.stream(content=body, **request_arguments(call)) as response:
+            if call.save is None or not response.is_success:
+                return checked(answer_of(response, await response.aread()), self.config)
+            with IncomingFile(call.save) as file:
+                async for piece in response.aiter_bytes():
+                    file.write(piece)
+                return answer_of(response, b"", file.digest())
+
+    @asynccontextmanager
+    async def _events(self, job_id: str) -> AsyncIterator[EventSource]:
+        async with aconnect_sse(self._client, "GET", calls.job_events_path(job_id)) as source:
+            if not source.response.is_success:
+                content = await source.response.aread()
+                raise_for_error(checked(answer_of(source.response, content), self.config))
+            yield source
