@@ -1,0 +1,191 @@
+"""Masked Adam against its dense reference and against torch's SparseAdam."""
+
+from __future__ import annotations
+
+import copy
+import io
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.sparse_models import basis_of, group_basis
+from torch import Tensor, nn
+
+from sparsegrad_client.config import SparseGradConfig
+from sparsegrad_client.layers import ReferenceLinear, SparseGradLinear
+from sparsegrad_client.layers.plain import read_plain
+from sparsegrad_client.optim import MaskedAdam, MaskedAdamReference
+from sparsegrad_client.selection import largest_entries_reference
+from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient
+
+SHAPE = (6, 5)
+SETTINGS = {"lr": 0.03, "betas": (0.8, 0.95), "eps": 1e-6}
+
+
+def _layer(
+    entries: int, name: str = "layer", dtype: torch.dtype = torch.float64
+) -> SparseGradLinear:
+    basis = basis_of(group_basis("g", (name,), *SHAPE, dtype=dtype))
+    torch.manual_seed(0)
+    plain = nn.Linear(SHAPE[1], SHAPE[0], dtype=dtype)
+    return ReferenceLinear(read_plain(plain, name), name, basis, SparseGradConfig(entries=entries))
+
+
+def _gradients(seed: int, steps: int) -> list[Tensor]:
+    """Gradients whose large entries move about; some are zero, some all zero."""
+    generator = torch.Generator().manual_seed(seed)
+    gradients = torch.randn(steps, *SHAPE, generator=generator, dtype=torch.float64).pow(3)
+    gradients[torch.rand(gradients.shape, generator=generator) < 0.3] = 0
+    gradients[::7] = 0
+    return list(gradients)
+
+
+def _dense(state: dict[str, Tensor], moment: str) -> Tensor:
+    dense = torch.zeros(SHAPE, dtype=torch.float64)
+    dense.view(-1)[state["indices"]] = state[moment]
+    return dense
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**16), st.integers(1, 30), st.integers(1, 40))
+def test_it_follows_the_dense_reference_in_parameters_and_state(
+    seed: int, entries: int, steps: int
+) -> None:
+    layer = _layer(entries)
+    dense = nn.Parameter(layer.coordinates.detach().clone())
+    fast, slow = MaskedAdam([layer], **SETTINGS), MaskedAdamReference([dense], entries, **SETTINGS)
+    touched = torch.zeros(SHAPE, dtype=torch.bool)
+    for gradient in _gradients(seed, steps):
+        layer.coordinates.grad, dense.grad = gradient.clone(), gradient.clone()
+        touched.view(-1)[largest_entries_reference(gradient, entries)] = True
+        fast.step()
+        slow.step()
+        torch.testing.assert_close(layer.coordinates, dense)
+        state, expected = fast.state[layer.coordinates], slow.state[dense]
+        assert state["step"] == expected["step"]
+        for moment in ("exp_avg", "exp_avg_sq"):
+            torch.testing.assert_close(_dense(state, moment), expected[moment])
+        assert fast.touched_entries() == int(touched.sum())
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**16), st.integers(1, 30))
+def test_it_is_sparse_adam_given_the_kept_entries(seed: int, entries: int) -> None:
+    layer = _layer(entries)
+    oracle_parameter = nn.Parameter(layer.coordinates.detach().clone())
+    ours = MaskedAdam([layer], **SETTINGS)
+    oracle = torch.optim.SparseAdam([oracle_parameter], **SETTINGS)
+    for gradient in _gradients(seed, 50):
+        kept = largest_entries_reference(gradient, entries)
+        places = torch.stack([kept // SHAPE[1], kept % SHAPE[1]])
+        layer.coordinates.grad = gradient.clone()
+        oracle_parameter.grad = torch.sparse_coo_tensor(
+            places, gradient.flatten()[kept], SHAPE, check_invariants=True
+        )
+        ours.step()
+        oracle.step()
+        torch.testing.assert_close(layer.coordinates, oracle_parameter)
+    state, expected = ours.state[layer.coordinates], oracle.state[oracle_parameter]
+    assert state["step"] == expected["step"]
+    for moment in ("exp_avg", "exp_avg_sq"):
+        torch.testing.assert_close(_dense(state, moment), expected[moment])
+
+
+@pytest.mark.parametrize("through_a_file", [False, True])
+def test_a_saved_state_goes_on_exactly(through_a_file: bool) -> None:
+    layer = _layer(entries=4)
+    optimizer = MaskedAdam([layer], **SETTINGS)
+    gradients = _gradients(seed=3, steps=20)
+    for gradient in gradients[:10]:
+        layer.coordinates.grad = gradient.clone()
+        optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    if through_a_file:
+        file = io.BytesIO()
+        torch.save(state, file)
+        file.seek(0)
+        state = torch.load(file, weights_only=True)
+    twin = copy.deepcopy(layer)
+    resumed = MaskedAdam([twin], lr=1.0)
+    resumed.load_state_dict(state)
+    for gradient in gradients[10:]:
+        layer.coordinates.grad, twin.coordinates.grad = gradient.clone(), gradient.clone()
+        optimizer.step()
+        resumed.step()
+    assert torch.equal(layer.coordinates, twin.coordinates)
+    assert torch.equal(layer.delta.values, twin.delta.values)
+    ours, theirs = optimizer.state[layer.coordinates], resumed.state[twin.coordinates]
+    for key, value in ours.items():
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[key]))
+
+
+def test_indices_beyond_a_floats_precision_survive_saving() -> None:
+    # float32 has no 2²⁴ + 1, and torch casts an optimizer's state to its parameter's type.
+    layer = _layer(entries=1, dtype=torch.float32)
+    optimizer = MaskedAdam([layer])
+    layer.coordinates.grad = torch.ones(SHAPE)
+    optimizer.step()
+    state = optimizer.state_dict()
+    index = torch.tensor([2**24 + 1])
+    state["state"][0]["indices"] = index
+    optimizer.load_state_dict(state)
+    assert torch.equal(optimizer.state[layer.coordinates]["indices"], index)
+
+
+def test_a_bad_gradient_is_refused_by_name_and_changes_no_layer() -> None:
+    layers = [_layer(2, "good"), _layer(2, "bad")]
+    optimizer = MaskedAdam(layers)
+    before = [layer.coordinates.detach().clone() for layer in layers]
+    layers[0].coordinates.grad = torch.ones(SHAPE, dtype=torch.float64)
+    layers[1].coordinates.grad = torch.full(SHAPE, float("nan"), dtype=torch.float64)
+    with pytest.raises(NonFiniteGradient, match="bad: 30 of 30 entries"):
+        optimizer.step()
+    for layer, weight in zip(layers, before, strict=True):
+        assert torch.equal(layer.coordinates, weight)
+        assert len(layer.delta) == 0
+    assert optimizer.touched_entries() == 0
+
+
+def test_a_layer_without_gradient_is_left_alone() -> None:
+    layers = [_layer(2, "used"), _layer(2, "unused")]
+    optimizer = MaskedAdam(layers)
+    layers[0].coordinates.grad = torch.ones(SHAPE, dtype=torch.float64)
+    optimizer.step()
+    assert len(layers[0].delta) == 2
+    assert len(layers[1].delta) == 0
+
+
+def test_a_step_evaluates_a_closure_and_gives_its_loss() -> None:
+    layer = _layer(2)
+    optimizer = MaskedAdam([layer])
+    x = torch.ones(3, SHAPE[1], dtype=torch.float64)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = layer(x).square().sum()
+        loss.backward()
+        return loss
+
+    first = optimizer.step(closure)
+    assert first > closure()
+
+
+@pytest.mark.parametrize(
+    ("settings_given", "said"),
+    [
+        ({"lr": -1.0}, "lr"),
+        ({"lr": float("nan")}, "lr"),
+        ({"betas": (0.9, 1.0)}, "betas"),
+        ({"eps": 0.0}, "eps"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings_given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        MaskedAdam([_layer(1)], **settings_given)
+
+
+def test_no_layers_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="at least one SparseGradLinear"):
+        MaskedAdam([])

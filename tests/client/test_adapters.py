@@ -1,0 +1,282 @@
+"""Adapters: saved, loaded into a fresh model, merged; refused when anything is not right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from support.sparse_models import (
+    ARCHITECTURES,
+    BERT_GROUPS,
+    batch_for,
+    random_basis,
+    tiny_bert,
+    tiny_llama,
+)
+from torch import Tensor, nn
+
+from sparsegrad_client.adapter_files import CONFIG, TENSORS
+from sparsegrad_client.adapters import load_adapter, save_adapter
+from sparsegrad_client.basis import Basis
+from sparsegrad_client.config import SparseGradConfig
+from sparsegrad_client.convert import merge, sparsify
+from sparsegrad_client.layers import sparse_layers
+from sparsegrad_client.optim import build_optimizer
+from sparsegrad_shared.digests import digest_of_file
+from sparsegrad_shared.errors import (
+    CorruptFile,
+    InvalidInput,
+    NotFound,
+    ShapeMismatch,
+    UnsupportedModel,
+    WrongBasis,
+)
+
+LAYER = "bert.encoder.layer.0.intermediate.dense"
+
+
+def _train(model: nn.Module, basis: Basis, **config: object) -> nn.Module:
+    sparsify(model, basis, SparseGradConfig(entries=9, **config))  # type: ignore[arg-type]
+    optimizer = build_optimizer(model, lr=1e-2)
+    for seed in range(5):
+        model(**batch_for(model, seed)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model
+
+
+def _logits(model: nn.Module) -> Tensor:
+    with torch.no_grad():
+        logits: Tensor = model(**batch_for(model, seed=9)).logits
+    return logits
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("engine", ["reference", "folded"])
+def test_a_loaded_and_a_merged_model_give_the_trained_ones_outputs(
+    architecture: str, engine: str, tmp_path: Path
+) -> None:
+    make, groups = ARCHITECTURES[architecture]
+    untrained = _logits(make())
+    basis = random_basis(make(), groups)
+    model = _train(make(), basis, engine=engine)
+    trained = _logits(model)
+    assert not torch.allclose(trained, untrained)
+    save_adapter(model, tmp_path / "adapter")
+
+    into_plain = load_adapter(make(), tmp_path / "adapter", basis)
+    into_sparse = load_adapter(sparsify(make(), basis), tmp_path / "adapter", basis)
+    for loaded in (into_plain, into_sparse):
+        torch.testing.assert_close(_logits(loaded), trained)
+        torch.testing.assert_close(_logits(merge(loaded)), trained)
+    torch.testing.assert_close(_logits(merge(model)), trained)
+
+
+@pytest.fixture
+def basis() -> Basis:
+    return random_basis(tiny_bert(), BERT_GROUPS)
+
+
+@pytest.fixture
+def adapter(tmp_path: Path, basis: Basis) -> Path:
+    save_adapter(_train(tiny_bert(), basis), tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_everything_that_was_trained_is_saved_and_nothing_else(
+    tmp_path: Path, basis: Basis
+) -> None:
+    config = {"train_bias": True, "trainable": ("classifier", "LayerNorm")}
+    model = _train(tiny_bert(), basis, **config)
+    save_adapter(model, tmp_path / "adapter")
+    loaded = load_adapter(tiny_bert(), tmp_path / "adapter", basis)
+    for (name, ours), theirs in zip(
+        loaded.named_parameters(), dict(model.named_parameters()).values(), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, msg=name)
+        assert ours.requires_grad == theirs.requires_grad
+    saved = safetensors.torch.load_file(tmp_path / "adapter" / TENSORS)
+    names = {name for name in saved if not name.endswith((".indices", ".values"))}
+    assert names == {
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not name.endswith(".coordinates")
+    }
+    assert saved[f"{LAYER}.indices"].dtype == torch.int32
+
+
+def test_a_loaded_adapter_goes_on_training_and_saves_the_sum(
+    tmp_path: Path, adapter: Path, basis: Basis
+) -> None:
+    model = load_adapter(tiny_bert(), adapter, basis)
+    optimizer = build_optimizer(model, lr=1e-2)
+    model(**batch_for(model, 7)).loss.backward()
+    optimizer.step()
+    save_adapter(model, tmp_path / "second")
+    again = load_adapter(tiny_bert(), tmp_path / "second", basis)
+    torch.testing.assert_close(_logits(again), _logits(model))
+
+
+def test_the_config_says_what_the_adapter_is_of(adapter: Path, basis: Basis) -> None:
+    config = json.loads((adapter / CONFIG).read_text())
+    assert config["format_version"] == 1
+    assert config["basis_digest"] == basis.digest
+    assert config["model"] == "tests/random"
+    assert config["training"]["entries"] == 9
+    assert config["layers"][LAYER]["d_out"] == 24
+    assert config["parameters"] == ["classifier.weight", "classifier.bias"]
+
+
+def test_saving_again_replaces_the_adapter_and_leaves_nothing_beside_it(
+    adapter: Path, basis: Basis
+) -> None:
+    first = digest_of_file(adapter / TENSORS)
+    save_adapter(_train(tiny_bert(seed=1), basis), adapter)
+    assert digest_of_file(adapter / TENSORS) != first
+    load_adapter(tiny_bert(seed=1), adapter, basis)
+    assert [path.name for path in adapter.parent.iterdir()] == ["adapter"]
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path, basis: Basis) -> None:
+    (tmp_path / "notes.txt").write_text("keep me")
+    model = sparsify(tiny_bert(), basis)
+    with pytest.raises(InvalidInput, match=r"found notes\.txt; choose another folder"):
+        save_adapter(model, tmp_path)
+    with pytest.raises(InvalidInput, match="found a file"):
+        save_adapter(model, tmp_path / "notes.txt")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert (tmp_path / "notes.txt").read_text() == "keep me"
+
+
+def test_a_plain_model_has_no_adapter_to_save(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no sparse layers"):
+        save_adapter(tiny_bert(), tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+
+
+def _refused(model: nn.Module, path: Path, basis: Basis, error: type[Exception], said: str) -> None:
+    """Loading is refused and leaves the model as it was, to the object."""
+    before = {
+        name: (parameter, parameter.requires_grad) for name, parameter in model.named_parameters()
+    }
+    values = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modules = list(model.modules())
+    with pytest.raises(error, match=said):
+        load_adapter(model, path, basis)
+    assert list(model.modules()) == modules
+    for name, parameter in model.named_parameters():
+        assert parameter is before[name][0]
+        assert parameter.requires_grad == before[name][1]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, values[name])
+
+
+def test_another_basis_is_refused_by_both_names(adapter: Path, basis: Basis) -> None:
+    other = random_basis(tiny_bert(), BERT_GROUPS, seed=1)
+    said = rf"trained on basis .*{basis.digest}.*not on .*{other.digest}"
+    _refused(tiny_bert(), adapter, other, WrongBasis, said)
+    _refused(sparsify(tiny_bert(), other), adapter, basis, WrongBasis, said)
+
+
+def test_another_model_is_refused(adapter: Path, basis: Basis) -> None:
+    _refused(tiny_llama(), adapter, basis, UnsupportedModel, "classifier.weight")
+    model = tiny_bert()
+    model.classifier = nn.Linear(16, 5).double()
+    _refused(model, adapter, basis, ShapeMismatch, r"'classifier.weight' is \(2, 16\)")
+
+
+def test_a_trained_model_is_refused(adapter: Path, basis: Basis) -> None:
+    model = load_adapter(tiny_bert(), adapter, basis)
+    _refused(model, adapter, basis, InvalidInput, "trained already .*fresh model")
+
+
+def test_no_adapter_is_said_to_be_none(tmp_path: Path, basis: Basis) -> None:
+    _refused(tiny_bert(), tmp_path / "nothing", basis, NotFound, f"no {CONFIG}")
+    _refused(tiny_bert(), tmp_path, basis, NotFound, f"no {CONFIG}")
+
+
+def _flip(path: Path) -> None:
+    data = bytearray((path / TENSORS).read_bytes())
+    data[-1] ^= 1
+    (path / TENSORS).write_bytes(data)
+
+
+def _truncate(path: Path) -> None:
+    (path / TENSORS).write_bytes((path / TENSORS).read_bytes()[:-10])
+
+
+def _truncate_config(path: Path) -> None:
+    (path / CONFIG).write_bytes((path / CONFIG).read_bytes()[:-10])
+
+
+def _edit(change: Callable[[dict], None]) -> Callable[[Path], None]:
+    def spoil(path: Path) -> None:
+        config = json.loads((path / CONFIG).read_text())
+        change(config)
+        (path / CONFIG).write_text(json.dumps(config))
+
+    return spoil
+
+
+def _rewrite(change: Callable[[dict[str, Tensor]], None]) -> Callable[[Path], None]:
+    """Tensors that someone wrote by hand, digest and all."""
+
+    def spoil(path: Path) -> None:
+        tensors = safetensors.torch.load_file(path / TENSORS)
+        change(tensors)
+        safetensors.torch.save_file(tensors, path / TENSORS)
+        _edit(lambda config: config.update(tensors_digest=digest_of_file(path / TENSORS)))(path)
+
+    return spoil
+
+
+def _foreign(path: Path) -> None:
+    (path / TENSORS).write_bytes(b"PK\x03\x04 a zip file, perhaps a pickle")
+    _edit(lambda config: config.update(tensors_digest=digest_of_file(path / TENSORS)))(path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "said"),
+    [
+        (_flip, CorruptFile, "expected sha256:.*found sha256:"),
+        (_truncate, CorruptFile, "expected sha256:.*found sha256:"),
+        (lambda path: (path / TENSORS).unlink(), CorruptFile, "the file is missing"),
+        (_foreign, CorruptFile, "not a safetensors file"),
+        (_truncate_config, CorruptFile, f"{CONFIG}: not the config of an adapter"),
+        (lambda path: (path / CONFIG).write_bytes(b"\xff\xfe"), CorruptFile, CONFIG),
+        (_edit(lambda c: c.update(format_version=2)), CorruptFile, "format_version"),
+        (_edit(lambda c: c.update(base_model_name_or_path="x")), CorruptFile, "base_model_name"),
+        (_edit(lambda c: c["layers"].pop(LAYER)), CorruptFile, "disagree about .*intermediate"),
+        (_edit(lambda c: c["layers"][LAYER].update(r_in=9)), ShapeMismatch, "'bert.encoder"),
+        (_rewrite(lambda t: t.pop(f"{LAYER}.values")), CorruptFile, f"disagree about {LAYER}"),
+        (
+            _rewrite(lambda t: t[f"{LAYER}.indices"].add_(10**6)),
+            InvalidInput,
+            f"layer '{LAYER}': expected indices from 0 to 383",
+        ),
+        (_rewrite(lambda t: t[f"{LAYER}.values"].fill_(torch.nan)), InvalidInput, "finite"),
+    ],
+)
+def test_files_that_are_not_right_are_refused_by_name(
+    adapter: Path, basis: Basis, spoil: Callable[..., object], error: type[Exception], said: str
+) -> None:
+    spoil(adapter)
+    _refused(tiny_bert(), adapter, basis, error, said)
+
+
+def test_a_missing_layer_of_the_model_is_refused_by_name(adapter: Path, basis: Basis) -> None:
+    model = tiny_bert()
+    model.bert.encoder.layer[1].output.dense = nn.Identity()
+    _refused(model, adapter, basis, UnsupportedModel, r"layer\.1\.output\.dense")
+
+
+def test_an_adapter_is_the_size_of_its_entries(adapter: Path, basis: Basis) -> None:
+    model = load_adapter(tiny_bert(), adapter, basis)
+    entries = sum(len(layer.delta) for layer in sparse_layers(model).values())
+    head = model.classifier.weight.numel() + model.classifier.bias.numel()
+    content = entries * (4 + 8) + head * 8
+    assert content < (adapter / TENSORS).stat().st_size < content + 2000

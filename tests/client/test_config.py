@@ -1,0 +1,41 @@
+"""The config: contradictions are refused when it is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparsegrad_client.config import SparseGradConfig
+from sparsegrad_shared.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"density": 0.01, "entries": 5}, "contradict"),
+        ({"density": 0.0}, "over 0"),
+        ({"density": 1.5}, "up to 1"),
+        ({"density": float("nan")}, "over 0"),
+        ({"entries": 0}, "at least 1"),
+        ({"engine": "fast"}, "'auto' or 'reference' or 'folded', got 'fast'"),
+        ({"selection": "frozen"}, "expected 'dynamic', got 'frozen'"),
+        ({"trainable": "classifier"}, r"write \('classifier',\)"),
+        ({"trainable": ("(",)}, "not a regular expression"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        SparseGradConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_the_default_is_the_papers_share() -> None:
+    assert SparseGradConfig().entries_of(3072 * 768) == round(0.01 * 3072 * 768)
+
+
+def test_a_number_of_entries_holds_for_every_layer_that_has_as_many() -> None:
+    config = SparseGradConfig(entries=100_000)
+    assert config.entries_of(11008 * 4096) == 100_000
+    assert config.entries_of(50) == 50
+
+
+def test_a_layer_trains_at_least_one_entry() -> None:
+    assert SparseGradConfig(density=1e-6).entries_of(10) == 1

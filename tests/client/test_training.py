@@ -1,0 +1,125 @@
+"""Training whole models: the engines follow one another, and so do the ways to resume."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from support.sparse_models import ARCHITECTURES, batch_for, random_basis, tiny_bert
+from torch import Tensor, nn
+
+from sparsegrad_client.config import Engine, SparseGradConfig
+from sparsegrad_client.convert import merge, sparsify
+from sparsegrad_client.layers import sparse_layers
+from sparsegrad_client.optim import MaskedAdamReference, build_optimizer
+from sparsegrad_client.selection import largest_entries_reference
+
+BATCHES = 8
+ACCUMULATE = 2
+
+
+def _accumulate(model: nn.Module, step: int) -> None:
+    """The backward passes of one optimizer step."""
+    for part in range(ACCUMULATE):
+        batch = batch_for(model, seed=(step * ACCUMULATE + part) % BATCHES)
+        (model(**batch).loss / ACCUMULATE).backward()
+
+
+@torch.no_grad()
+def _loss(model: nn.Module) -> Tensor:
+    """The mean loss over all batches."""
+    return torch.stack([model(**batch_for(model, seed)).loss for seed in range(BATCHES)]).mean()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("ranks", [None, (9, 6)])
+def test_reference_and_folded_give_the_same_weights_after_100_steps(
+    architecture: str, ranks: tuple[int, int] | None
+) -> None:
+    make, groups = ARCHITECTURES[architecture]
+    models = {}
+    for engine in ("reference", "folded"):
+        model = make()
+        basis = random_basis(model, groups, ranks=ranks)
+        sparsify(model, basis, SparseGradConfig(density=0.05, engine=engine, train_bias=True))
+        optimizer, untrained = build_optimizer(model), _loss(model)
+        for step in range(100):
+            _accumulate(model, step)
+            optimizer.step()
+            optimizer.zero_grad()
+        models[engine] = model
+        assert _loss(model) < untrained
+    layers = [sparse_layers(model) for model in models.values()]
+    for name, reference in layers[0].items():
+        folded = layers[1][name]
+        difference = reference.dense_weight() - folded.dense_weight()
+        assert difference.abs().max() < 1e-10
+        assert torch.equal(reference.delta.indices, folded.delta.indices)
+        torch.testing.assert_close(reference.delta.values, folded.delta.values)
+        assert reference.delta.values.abs().max() > 1e-3
+    merged = [dict(merge(model).named_parameters()) for model in models.values()]
+    for name, parameter in merged[0].items():
+        torch.testing.assert_close(merged[1][name], parameter, rtol=0, atol=1e-10)
+
+
+def test_selection_is_made_on_the_accumulated_gradient() -> None:
+    model = tiny_bert()
+    sparsify(model, random_basis(model, ARCHITECTURES["bert"][1]), SparseGradConfig(entries=7))
+    optimizer = build_optimizer(model)
+    _accumulate(model, 0)
+    expected = {
+        name: largest_entries_reference(layer.coordinates.grad, 7)
+        for name, layer in sparse_layers(model).items()
+    }
+    optimizer.step()
+    for name, layer in sparse_layers(model).items():
+        assert torch.equal(layer.delta.indices, expected[name])
+
+
+def test_the_reference_engine_trains_as_the_dense_rule_says() -> None:
+    ours, theirs = tiny_bert(), tiny_bert()
+    for model in (ours, theirs):
+        basis = random_basis(model, ARCHITECTURES["bert"][1])
+        config = SparseGradConfig(entries=20, engine="reference", trainable=())
+        sparsify(model, basis, config)
+    optimizer = build_optimizer(ours, lr=1e-3)
+    coordinates = [layer.coordinates for layer in sparse_layers(theirs).values()]
+    oracle = MaskedAdamReference(coordinates, entries=20, lr=1e-3)
+    for step in range(20):
+        for model, chosen in ((ours, optimizer), (theirs, oracle)):
+            _accumulate(model, step)
+            chosen.step()
+            chosen.zero_grad()
+    for one, other in zip(
+        sparse_layers(ours).values(), sparse_layers(theirs).values(), strict=True
+    ):
+        torch.testing.assert_close(one.coordinates, other.coordinates)
+
+
+@pytest.mark.parametrize("engine", ["reference", "folded"])
+def test_training_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(engine: Engine) -> None:
+    model = tiny_bert()
+    basis = random_basis(model, ARCHITECTURES["bert"][1])
+    sparsify(model, basis, SparseGradConfig(density=0.05, engine=engine))
+    optimizer = build_optimizer(model)
+    for step in range(10):
+        _accumulate(model, step)
+        optimizer.step()
+        optimizer.zero_grad()
+    saved = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+
+    resumed = tiny_bert(seed=5)
+    sparsify(resumed, basis, SparseGradConfig(density=0.05, engine=engine))
+    resumed.load_state_dict(saved[0])
+    resumed_optimizer = build_optimizer(resumed, lr=1.0, head_lr=1.0)
+    resumed_optimizer.load_state_dict(saved[1])
+    for step in range(10, 20):
+        for one, its_optimizer in ((model, optimizer), (resumed, resumed_optimizer)):
+            _accumulate(one, step)
+            its_optimizer.step()
+            its_optimizer.zero_grad()
+    for (name, tensor), other in zip(
+        model.state_dict().items(), resumed.state_dict().values(), strict=True
+    ):
+        assert torch.equal(tensor, other), name
