@@ -65,7 +65,7 @@ class BasisService:
         self.config = server if isinstance(server, ServiceConfig) else ServiceConfig(server, token)
         self._client = httpx.Client(transport=transport, **client_arguments(self.config))
         self._line = Line()
-        self._closed = threading.Event()
+        self._stop_waiting = threading.Event()
 
     def __repr__(self) -> str:
         return f"BasisService({self.config!r})"
@@ -83,8 +83,12 @@ class BasisService:
 
     def close(self) -> None:
         """Close the connections; threads that wait to try again give up."""
-        self._closed.set()
+        self.stop_waiting()
         self._client.close()
+
+    def stop_waiting(self) -> None:
+        """Let threads that wait to try again give up, from now on; what is under way goes on."""
+        self._stop_waiting.set()
 
     def create_calibration(self, manifest: CalibrationManifest) -> CalibrationCreated:
         """Open a calibration."""
@@ -212,5 +216,5 @@ class BasisService:
             yield source
 
     def _wait(self, seconds: float) -> None:
-        if self._closed.wait(seconds):
-            raise ServerUnreachable(f"the connection to {self.config.url} was closed on this side")
+        if self._stop_waiting.wait(seconds):
+            raise ServerUnreachable(f"gave up on the server at {self.config.url}, as was asked for")

@@ -1,0 +1,179 @@
+"""The cache of bases on disk, without a thought for what they mean."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+from sparsegrad_shared.bases import (
+    MANIFEST_FILE,
+    BasisManifest,
+    BasisVersion,
+    FileEntry,
+    PublishedVersion,
+)
+from sparsegrad_shared.digests import verify_file
+from sparsegrad_shared.errors import CorruptFile
+from sparsegrad_shared.references import BasisReference
+
+from .service import BasisService
+
+
+class BasisCache:
+    """Bases by digest, a folder each.
+
+    Args:
+        root: where they are; made when it is not there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, digest: str) -> Path:
+        """Where the basis of that digest is, or would be."""
+        return self._root / digest.removeprefix("sha256:")
+
+    def file(self, digest: str, name: str) -> Path:
+        """Where a file of a basis is, or would be."""
+        return self.folder(digest) / name
+
+    def has(self, digest: str) -> bool:
+        """Whether the basis is there, damaged or not."""
+        return self.folder(digest).is_dir()
+
+    def is_whole(self, digest: str) -> bool:
+        """Whether the basis is there and every byte of it is right."""
+        return self.has(digest) and not self.damage(digest)
+
+    def manifest(self, digest: str) -> BasisManifest:
+        """The manifest of a cached basis.
+
+        Raises:
+            CorruptFile: when it is absent or not the one of that digest.
+        """
+        path = self.file(digest, MANIFEST_FILE)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise CorruptFile(f"{path}: the file is missing") from None
+        try:
+            return BasisManifest.from_canonical_bytes(content, digest)
+        except CorruptFile as error:
+            raise CorruptFile(f"{path.parent}: {error}") from None
+
+    def damage(self, digest: str) -> list[CorruptFile]:
+        """What is wrong with a cached basis: an error for each file; verifies every byte."""
+        try:
+            manifest = self.manifest(digest)
+        except CorruptFile as error:
+            return [error]
+        checked = (self._check(digest, entry) for entry in manifest.files())
+        return [damaged for damaged in checked if damaged is not None]
+
+    def fill(self, service: BasisService, version: BasisVersion) -> None:
+        """Make a basis whole: fetch all of it, or those files that are damaged.
+
+        Raises:
+            CorruptFile: when what the server sends is damaged too.
+        """
+        self._root.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self._root))
+        try:
+            if self.has(version.digest):
+                self._mend(service, version, staging)
+            else:
+                self._fetch_whole(service, version, staging)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _fetch_whole(self, service: BasisService, version: BasisVersion, staging: Path) -> None:
+        for entry in version.manifest.files():
+            service.download_file(version, entry, staging / entry.name)
+        _write(staging / MANIFEST_FILE, version.manifest.canonical_bytes())
+        _fsync_folder(staging)
+        try:
+            staging.rename(self.folder(version.digest))
+        except OSError:
+            # Another process was first: the same digest is the same content.
+            if not self.has(version.digest):
+                raise
+        _fsync_folder(self._root)
+
+    def _mend(self, service: BasisService, version: BasisVersion, staging: Path) -> None:
+        folder = self.folder(version.digest)
+        try:
+            self.manifest(version.digest)
+        except CorruptFile as error:
+            warnings.warn(f"{error}; it is written again", stacklevel=4)
+            _write(staging / MANIFEST_FILE, version.manifest.canonical_bytes())
+            (staging / MANIFEST_FILE).replace(folder / MANIFEST_FILE)
+        for entry in version.manifest.files():
+            damaged = self._check(version.digest, entry)
+            if damaged is not None:
+                warnings.warn(f"{damaged}; it is fetched again", stacklevel=4)
+                service.download_file(version, entry, staging / entry.name)
+                (staging / entry.name).replace(folder / entry.name)
+        _fsync_folder(folder)
+
+    def _check(self, digest: str, entry: FileEntry) -> CorruptFile | None:
+        try:
+            verify_file(self.file(digest, entry.name), entry.digest)
+        except CorruptFile as error:
+            return error
+        return None
+
+
+class ResolvedVersions:
+    """Which digest a version was on a server, for when the server does not answer.
+
+    Args:
+        root: where this is kept, a small file a version.
+        server: the server's name; versions of two servers are never mixed up.
+    """
+
+    def __init__(self, root: Path, server: str) -> None:
+        self._folder = root / hashlib.sha256(server.encode()).hexdigest()[:16]
+
+    def note(self, version: PublishedVersion) -> None:
+        """Keep what a version is."""
+        path = self._path(str(version))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = PublishedVersion(name=version.name, version=version.version, digest=version.digest)
+        handle, aside = tempfile.mkstemp(prefix=".incoming-", dir=path.parent)
+        os.close(handle)
+        _write(Path(aside), known.model_dump_json().encode())
+        Path(aside).replace(path)
+
+    def digest(self, reference: BasisReference) -> str | None:
+        """The digest of a version that was noted; None for aliases and bare names."""
+        if reference.version is None:
+            return None
+        try:
+            content = self._path(str(reference)).read_text()
+            known = PublishedVersion.model_validate(json.loads(content))
+        except (FileNotFoundError, ValueError):
+            return None  # never noted, or a file that somebody else wrote: as if never noted
+        return known.digest if str(known) == str(reference) else None
+
+    def _path(self, version: str) -> Path:
+        return self._folder / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.json"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,187 @@
+"""The training steps of a calibration (paper, section 3.1): gradients come out as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, UnsupportedModel
+from sparsegrad_shared.framing import Frame
+
+from ..groups import Layer, LayerGroup
+from .batches import Batch, to_device
+from .frames import (
+    Send,
+    dense_frame,
+    factored_frame,
+    factors_are_smaller,
+    gather_factors,
+    zero_frame,
+)
+from .hooks import Captured, LayerCapture, nonfinite_entries, users_of
+from .plan import Plan
+from .preserve import preserved
+
+Emit = Callable[[str, int, Frame], None]
+
+
+@contextmanager
+def collecting(
+    model: nn.Module,
+    plan: Plan,
+    *,
+    lr: float,
+    send: Send,
+    wanted: Callable[[str, int], bool],
+    emit: Emit,
+) -> Iterator[Collector]:
+    """Lend the model to a `Collector`; it comes back as it was, bit for bit.
+
+    Args:
+        model: the model; gives a loss for a batch.
+        plan: what to collect.
+        lr: learning rate of the AdamW steps; with 0 the weights stay where they are.
+        send: dense, factored, or whichever is smaller.
+        wanted: whether a slot (group, index) is to be sent.
+        emit: takes a slot's frame; may block, and so slow the training down.
+    """
+    weights = [layer.weight for group in plan.groups for layer in group.layers]
+    with preserved(model, weights):
+        collector = Collector(model, plan, lr=lr, send=send, wanted=wanted, emit=emit)
+        try:
+            yield collector
+        finally:
+            collector.remove_hooks()
+
+
+class Collector:
+    """Runs steps of ordinary training and hands every layer's gradient out during backward.
+
+    Each weight has its own AdamW, which steps when the weight's gradient is complete; then the
+    gradient is dropped. So no two layers' gradients need to be held at once.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        plan: Plan,
+        *,
+        lr: float,
+        send: Send,
+        wanted: Callable[[str, int], bool],
+        emit: Emit,
+    ) -> None:
+        self._model = model
+        self._plan = plan
+        self._send: Send = send
+        self._wanted = wanted
+        self._emit = emit
+        self._device = next(model.parameters()).device
+        self._step = 0
+        self._seen: set[str] = set()
+        self._captures = [
+            self._capture(group, position, layer, lr)
+            for group in plan.groups
+            for position, layer in enumerate(group.layers)
+        ]
+
+    def remove_hooks(self) -> None:
+        """Take all hooks away."""
+        for capture in self._captures:
+            capture.remove()
+
+    def step(self, batch: Batch) -> float:
+        """One forward and backward pass; every layer's gradient is emitted before it returns.
+
+        Returns:
+            The loss.
+
+        Raises:
+            InvalidInput: when the model gives no loss, or one that is not finite.
+            NonFiniteGradient: names the step and the layer.
+        """
+        self._seen.clear()
+        loss = self._loss(batch)
+        loss.backward()
+        for group in self._plan.groups:
+            for position, layer in enumerate(group.layers):
+                if layer.path not in self._seen:
+                    self._hand_out(group, position, partial(self._zero_frame, group, layer))
+        self._step += 1
+        return loss.item()
+
+    def _loss(self, batch: Batch) -> Tensor:
+        output = self._model(**to_device(batch, self._device))
+        loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+        if not isinstance(loss, Tensor):
+            raise InvalidInput(
+                f"step {self._step}: the model gave no loss for a batch of {', '.join(batch)}; "
+                "a batch needs labels, and the model a head that uses them"
+            )
+        if not loss.requires_grad:
+            raise UnsupportedModel(
+                f"step {self._step}: the loss does not depend on any layer of the groups "
+                f"{', '.join(group.name for group in self._plan.groups)}"
+            )
+        if not torch.isfinite(loss):
+            raise InvalidInput(
+                f"step {self._step}: the loss is {loss.item()}; look at that batch, use float32, "
+                "or a smaller lr"
+            )
+        return loss
+
+    def _capture(self, group: LayerGroup, position: int, layer: Layer, lr: float) -> LayerCapture:
+        shared = users_of(self._model, layer.weight) > 1
+        if shared and self._send == "factored":
+            raise UnsupportedModel(
+                f"{layer.path}: its weight belongs to several modules, so its gradient has no "
+                'factors of one layer; use send="auto" or "dense"'
+            )
+        optimizer = torch.optim.AdamW([layer.weight], lr=lr, weight_decay=0.0) if lr else None
+        return LayerCapture(
+            layer,
+            factored=self._send != "dense" and not shared,
+            before_drop=optimizer.step if optimizer else lambda: None,
+            take=partial(self._take, group, position, layer),
+        )
+
+    def _take(self, group: LayerGroup, position: int, layer: Layer, captured: Captured) -> None:
+        if layer.path in self._seen:
+            raise UnsupportedModel(
+                f"{layer.path}: its weight got gradients twice in one backward pass (reentrant "
+                "checkpointing of a shared layer); use checkpointing with use_reentrant=False"
+            )
+        self._seen.add(layer.path)
+        bad = nonfinite_entries(captured.G)
+        if bad:
+            raise NonFiniteGradient(
+                f"step {self._step}: the gradient of {layer.path} has {bad} entries of "
+                f"{captured.G.numel()} that are NaN or infinite; look at that batch, use float32, "
+                "or a smaller lr"
+            )
+        self._hand_out(group, position, partial(self._frame, layer, captured))
+
+    def _hand_out(self, group: LayerGroup, position: int, frame: Callable[[], Frame]) -> None:
+        slot = self._plan.slot(group, position, self._step)
+        if self._wanted(group.name, slot):
+            self._emit(group.name, slot, frame())
+
+    def _zero_frame(self, group: LayerGroup, layer: Layer) -> Frame:
+        return zero_frame(group.d_out, group.d_in, layer.weight.dtype, self._send)
+
+    def _frame(self, layer: Layer, captured: Captured) -> Frame:
+        if captured.calls is None:
+            if self._send == "factored":
+                raise UnsupportedModel(
+                    f"{layer.path}: its weight is used without calling the layer, so its "
+                    'gradient has no known factors; use send="auto" or "dense"'
+                )
+            return dense_frame(captured.G)
+        factors = gather_factors(captured.calls, captured.G.dtype)
+        if self._send == "factored" or factors_are_smaller(len(factors[0]), *captured.G.shape):
+            return factored_frame(factors)
+        return dense_frame(captured.G)
