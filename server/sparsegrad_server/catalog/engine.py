@@ -2,25 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.orm import Session
 
 BUSY_SECONDS = 30  # how long a writer waits for another one before it gives up
+_BEGIN = "sparsegrad_begin"  # the execution option that says how a transaction begins
 
 
-def connect(url: str) -> Engine:
-    """An engine for the catalog at `url`, with the settings that an acknowledgement rests on."""
+class Catalog:
+    """The database, and the two ways into it.
+
+    Args:
+        url: SQLAlchemy's URL of the database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._reader = _connect(url)
+        # A deferred transaction that reads, then writes, fails at once when another one wrote in
+        # between; taking the write lock at the start makes it wait instead.
+        self._writer = self._reader.execution_options(**{_BEGIN: "IMMEDIATE"})
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one state of the database, and waits for no writer."""
+        with Session(self._reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session whose changes are on disk when it ends, or, on an error, undone.
+
+        On SQLite there is one writer at a time: keep it short, and do no other I/O within.
+        """
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the tables to this version's form; several processes may do so at once."""
+        with self._writer.begin() as connection:
+            command.upgrade(_alembic(connection), "head")
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self._reader.dispose()
+
+
+def _alembic(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _connect(url: str) -> Engine:
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _configure_sqlite(connection: Any, _record: object) -> None:
+def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:
     # The driver's own transaction handling begins too late for BEGIN IMMEDIATE: switch it off.
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -30,7 +81,6 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _begin_immediate(connection: Any) -> None:
-    # A deferred transaction that reads, then writes, fails at once when another one wrote in
-    # between; taking the write lock at the start makes it wait instead.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin_sqlite(connection: Connection) -> None:
+    how = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {how}")

@@ -30,7 +30,7 @@ def status(session: Session, job: JobRow, calibration: CalibrationRow) -> JobSta
     return JobStatus(
         id=job.id,
         calibration=job.calibration_id,
-        state=job.state,  # type: ignore[arg-type]  # pydantic checks that it is one of JobState
+        state=job.state,
         phase=job.phase,
         completed=job.completed,
         total=job.total,

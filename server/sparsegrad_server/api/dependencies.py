@@ -1,0 +1,88 @@
+"""What routes ask for: the token's holder, and the parts that `create_app` put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from sparsegrad_shared.errors import Unauthenticated
+
+from ..auth import tokens
+from ..auth.principal import Principal, Scope
+from ..catalog import Catalog
+from ..ingest.admission import Admission
+from ..settings import Settings
+from ..store.files import Staging
+from ..store.gradients import GradientStore
+
+# Declares the scheme in the OpenAPI description; that a token is needed is decided below.
+_bearer = HTTPBearer(auto_error=False, description="a token of `sparsegrad-server token create`")
+
+
+def settings_of(request: Request) -> Settings:
+    """The server's settings."""
+    return cast(Settings, request.app.state.settings)
+
+
+def catalog_of(request: Request) -> Catalog:
+    """The catalog."""
+    return cast(Catalog, request.app.state.catalog)
+
+
+def gradients_of(request: Request) -> GradientStore:
+    """The gradient store."""
+    return cast(GradientStore, request.app.state.gradients)
+
+
+def staging_of(request: Request) -> Staging:
+    """The folder for what is not whole yet."""
+    return cast(Staging, request.app.state.staging)
+
+
+def admission_of(request: Request) -> Admission:
+    """Who may upload at this moment."""
+    return cast(Admission, request.app.state.admission)
+
+
+SettingsOf = Annotated[Settings, Depends(settings_of)]
+CatalogOf = Annotated[Catalog, Depends(catalog_of)]
+GradientsOf = Annotated[GradientStore, Depends(gradients_of)]
+StagingOf = Annotated[Staging, Depends(staging_of)]
+AdmissionOf = Annotated[Admission, Depends(admission_of)]
+
+
+def authenticate(
+    catalog: CatalogOf,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Principal:
+    """The holder of the request's token.
+
+    Raises:
+        Unauthenticated: when there is no token, or none that holds.
+    """
+    if credentials is None:
+        raise Unauthenticated(
+            "this needs a token: Authorization: Bearer sg_…; "
+            "`sparsegrad-server token create` makes one"
+        )
+    with catalog.reading() as session:
+        return tokens.verify(session, credentials.credentials, datetime.now(UTC))
+
+
+def authorize(scope: Scope) -> Callable[[Principal], Principal]:
+    """A dependency: the request's token, held to a scope."""
+
+    def authorized(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+        principal.require(scope)
+        return principal
+
+    return authorized
+
+
+Reader = Annotated[Principal, Depends(authorize("read"))]
+Writer = Annotated[Principal, Depends(authorize("write"))]
+Admin = Annotated[Principal, Depends(authorize("admin"))]

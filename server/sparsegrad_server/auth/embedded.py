@@ -1,0 +1,47 @@
+"""The embedded server's own token: in a file that only its user can read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from sparsegrad_shared.errors import Unauthenticated
+
+from ..store.files import flush
+from . import tokens
+from .principal import EVERY_NAMESPACE
+
+NAME = "embedded"
+
+
+def ensure(session: Session, file: Path, now: datetime) -> None:
+    """Have `file` hold an admin's token for every namespace: the one it has, or a new one.
+
+    The file is made with mode 0600, and a file that others could read is not trusted.
+    """
+    if _still_good(session, file, now):
+        return
+    token = tokens.create(session, NAME, EVERY_NAMESPACE, "admin", now)
+    aside = file.with_name(f"{file.name}.{token.id}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        out.write(token.secret)
+        out.flush()
+        os.fsync(out.fileno())
+    aside.replace(file)
+    flush(file.parent, deep=False)
+
+
+def _still_good(session: Session, file: Path, now: datetime) -> bool:
+    try:
+        with file.open(encoding="ascii") as opened:
+            if os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                return False
+            tokens.verify(session, opened.read(), now)
+    except (FileNotFoundError, UnicodeDecodeError, Unauthenticated):
+        return False
+    return True

@@ -1,0 +1,117 @@
+"""Tokens: 256 random bits and a checksum, of which the catalog keeps the SHA-256.
+
+A token is ``sg_<43 characters><6 characters>``, base64url: the secret, then its CRC-32. The prefix
+lets a leaked token be found by search; the checksum tells a mistyped token from a revoked one. A
+plain hash is enough, since nobody can guess 256 random bits.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+import uuid
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from sparsegrad_shared.errors import InvalidInput, Unauthenticated
+from sparsegrad_shared.references import SEGMENT
+
+from ..catalog import tokens as rows
+from ..catalog.tables import TokenRow
+from .principal import EVERY_NAMESPACE, SCOPES, Principal, Scope
+
+PREFIX = "sg_"
+_SECRET_BYTES = 32
+_LENGTH = len(PREFIX) + 43 + 6
+
+
+@dataclass(frozen=True)
+class Token:
+    """A new token; `secret` is shown this once, and nowhere in a log."""
+
+    id: str
+    name: str
+    secret: str = field(repr=False)
+
+
+def create(
+    session: Session,
+    name: str,
+    namespace: str,
+    scope: Scope,
+    now: datetime,
+    expires: datetime | None = None,
+) -> Token:
+    """Make a token for one namespace, or for `*`, every one.
+
+    Raises:
+        InvalidInput: when the namespace or scope is none, or the token expired before it began.
+    """
+    if namespace != EVERY_NAMESPACE and re.fullmatch(SEGMENT, namespace) is None:
+        raise InvalidInput(f"expected a namespace such as team, or * for all; got {namespace!r}")
+    if expires is not None and expires <= now:
+        raise InvalidInput(f"a token that expires at {expires} could never be used")
+    secret = _new_secret()
+    row = TokenRow(
+        id=f"tok-{uuid.uuid4().hex[:16]}",
+        name=name,
+        hash=_hash(secret),
+        namespace=namespace,
+        scope=_scope(scope),
+        created=now,
+        expires=expires,
+        revoked=None,
+    )
+    session.add(row)
+    session.flush()
+    return Token(row.id, name, secret)
+
+
+def verify(session: Session, secret: str, now: datetime) -> Principal:
+    """Whose token this is.
+
+    Raises:
+        Unauthenticated: when it is no token, not a known one, or has expired or been revoked.
+    """
+    if not _well_formed(secret):
+        raise Unauthenticated("this is no token of SparseGrad, or it was copied with an error")
+    row = rows.by_hash(session, _hash(secret))
+    if row is None:
+        raise Unauthenticated("this token is not known here: is it for another server?")
+    if row.revoked is not None:
+        raise Unauthenticated(f"token {row.name!r} was revoked at {row.revoked:%Y-%m-%d %H:%M} UTC")
+    if row.expires is not None and row.expires <= now:
+        raise Unauthenticated(f"token {row.name!r} expired at {row.expires:%Y-%m-%d %H:%M} UTC")
+    return Principal(row.name, row.namespace, _scope(row.scope))
+
+
+def _scope(text: str) -> Scope:
+    for scope in SCOPES:
+        if scope == text:
+            return scope
+    raise InvalidInput(f"expected one of {', '.join(SCOPES)}; got {text!r}")
+
+
+def _new_secret() -> str:
+    text = secrets.token_urlsafe(_SECRET_BYTES)
+    return f"{PREFIX}{text}{_checksum(text)}"
+
+
+def _well_formed(secret: str) -> bool:
+    body = secret.removeprefix(PREFIX)
+    if len(secret) != _LENGTH or body == secret or not body.isascii():
+        return False
+    return _checksum(body[:-6]) == body[-6:]
+
+
+def _checksum(text: str) -> str:
+    return base64.urlsafe_b64encode(zlib.crc32(text.encode()).to_bytes(4)).decode().rstrip("=")
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,174 @@
+"""Slots in the catalog: who writes them, and what is stored.
+
+::
+
+    (no row) ──reserve──► writing ──mark_stored──► stored
+       ▲                   │   ▲
+       └──────release──────┘   └─reserve, once the reservation has run out
+
+A slot is reserved by one upload at a time. `reserved_by` is its fence: an upload that was taken
+for dead, and whose slot another one took over, can change nothing any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from sparsegrad_shared.calibrations import GradientForm
+from sparsegrad_shared.errors import QuotaExceeded, SlotBusy, SlotTaken
+
+from .tables import CalibrationRow, GradientRow
+
+BUSY_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place for one gradient."""
+
+    calibration_id: str
+    group: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"gradient {self.group}/{self.index}"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A gradient that has arrived whole and was found good.
+
+    Attributes:
+        digest: of the body's bytes.
+        form: dense, factored or sums.
+        zero: whether it is zero throughout.
+        bytes: of the body.
+        count: gradients that it stands for.
+        zero_count: how many of them are zero.
+    """
+
+    digest: str
+    form: GradientForm
+    zero: bool
+    bytes: int
+    count: int
+    zero_count: int
+
+
+def stored(session: Session, calibration_id: str, group: str) -> list[GradientRow]:
+    """The stored gradients of a group, rising by index."""
+    return list(
+        session.scalars(
+            select(GradientRow)
+            .where(
+                GradientRow.calibration_id == calibration_id,
+                GradientRow.group == group,
+                GradientRow.state == "stored",
+            )
+            .order_by(GradientRow.index)
+        )
+    )
+
+
+def find(session: Session, slot: Slot) -> GradientRow | None:
+    """The slot's row, as it is in the database now."""
+    key = (slot.calibration_id, slot.group, slot.index)
+    return session.get(GradientRow, key, populate_existing=True)
+
+
+def check_free(row: GradientRow | None, slot: Slot, digest: str, now: datetime) -> bool:
+    """Whether these bytes may still be written there: False when they are stored already.
+
+    Raises:
+        SlotTaken: when another gradient is stored there.
+        SlotBusy: when a live upload writes there.
+    """
+    if row is None:
+        return True
+    if row.state == "stored":
+        if row.digest != digest:
+            raise SlotTaken(
+                f"{slot}: another one is stored there, {row.digest}; this is {digest}. "
+                "A stored gradient is never replaced"
+            )
+        return False
+    if row.reserved_until > now:
+        raise SlotBusy(
+            f"{slot}: another upload is writing it now; come again in a moment",
+            retry_after=BUSY_RETRY_SECONDS,
+        )
+    return True
+
+
+def reserve(
+    session: Session, slot: Slot, arrival: Arrival, upload: str, now: datetime, duration: timedelta
+) -> bool:
+    """Reserve a slot for `upload`; False when the same bytes are stored there already.
+
+    Raises:
+        SlotTaken: when another gradient is stored there.
+        SlotBusy: when a live upload writes there.
+    """
+    row = find(session, slot)
+    if not check_free(row, slot, arrival.digest, now):
+        return False
+    if row is None:
+        row = GradientRow(
+            calibration_id=slot.calibration_id, group=slot.group, index=slot.index, state="writing"
+        )
+        session.add(row)
+    row.digest = arrival.digest
+    row.form = arrival.form
+    row.zero = arrival.zero
+    row.bytes = arrival.bytes
+    row.count = arrival.count
+    row.zero_count = arrival.zero_count
+    row.reserved_by = upload
+    row.reserved_until = now + duration
+    session.flush()
+    return True
+
+
+def held(session: Session, slot: Slot, upload: str) -> GradientRow:
+    """The slot's row, as long as `upload` has it reserved.
+
+    Raises:
+        SlotBusy: when it is another upload's by now.
+    """
+    row = find(session, slot)
+    if row is None or row.state != "writing" or row.reserved_by != upload:
+        raise SlotBusy(
+            f"{slot}: this upload took so long that another one took over; send it again",
+            retry_after=BUSY_RETRY_SECONDS,
+        )
+    return row
+
+
+def release(session: Session, slot: Slot, upload: str) -> None:
+    """Give a slot back whose upload failed; nothing when it is another upload's by now."""
+    row = find(session, slot)
+    if row is not None and row.state == "writing" and row.reserved_by == upload:
+        session.delete(row)
+
+
+def check_quota(session: Session, namespace: str, bytes_more: int, limit: int) -> None:
+    """Hold a namespace to its quota, what is being written included.
+
+    Raises:
+        QuotaExceeded: when `bytes_more` would go over `limit`; says how much there is.
+    """
+    query = (
+        select(func.coalesce(func.sum(GradientRow.bytes), 0))
+        .join(CalibrationRow, CalibrationRow.id == GradientRow.calibration_id)
+        .where(CalibrationRow.namespace == namespace)
+    )
+    held_bytes = int(session.scalars(query).one())
+    if held_bytes + bytes_more > limit:
+        raise QuotaExceeded(
+            f"namespace {namespace} may hold {limit} bytes of gradients; it has {held_bytes}, "
+            f"and {bytes_more} more were asked for"
+        )

@@ -1,0 +1,67 @@
+"""Who may upload at this moment: a bound on uploads, and on the disk that they will need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sparsegrad_shared.errors import Overloaded, StorageFull
+
+from ..store.files import free_bytes
+
+RETRY_SECONDS = 1.0
+# A body lies in the staging folder, then once more in the store, until the first is removed.
+COPIES = 2
+
+
+def check_disk(folder: Path, bytes_needed: int, floor: int) -> None:
+    """Hold the disk to its floor.
+
+    Raises:
+        StorageFull: when less than `floor` would be left after `bytes_needed` more.
+    """
+    free = free_bytes(folder)
+    if free - bytes_needed < floor:
+        raise StorageFull(
+            f"the server has {free} bytes of disk free, keeps {floor} in reserve, and this needs "
+            f"{bytes_needed}: have its operator make room. Nothing that is stored is lost"
+        )
+
+
+class Admission:
+    """Counts the uploads that are under way. For one event loop: not thread-safe.
+
+    Args:
+        folder: on the file system that uploads go to.
+        uploads: the most at a time.
+        floor: bytes of disk to leave free.
+    """
+
+    def __init__(self, folder: Path, uploads: int, floor: int) -> None:
+        self._folder = folder
+        self._free_places = uploads
+        self._floor = floor
+        self._promised = 0
+
+    @contextmanager
+    def upload(self, size: int) -> Iterator[None]:
+        """A place for an upload of `size` bytes.
+
+        Raises:
+            Overloaded: when all places are taken.
+            StorageFull: when the disk would fall below its floor.
+        """
+        if self._free_places == 0:
+            raise Overloaded(
+                "as many uploads as this server takes at a time are under way; come again",
+                retry_after=RETRY_SECONDS,
+            )
+        check_disk(self._folder, COPIES * (self._promised + size), self._floor)
+        self._free_places -= 1
+        self._promised += size
+        try:
+            yield
+        finally:
+            self._free_places += 1
+            self._promised -= size

@@ -1,0 +1,115 @@
+"""Errors on their way out: each becomes an RFC 9457 problem.
+
+What we raise on purpose says itself what is wrong. What the framework, the disk or the database
+raises is translated here. What nobody foresaw becomes a `ServerFault` with a number: the client
+sees the number, the log has the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from sparsegrad_shared.errors import (
+    PROBLEM_MEDIA_TYPE,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    Problem,
+    ServerFault,
+    SparseGradError,
+    StorageFull,
+    Unauthenticated,
+)
+
+_log = logging.getLogger(__name__)
+_SHOWN = 200  # characters of a wrong value that are sent back
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every error with a problem."""
+    app.add_exception_handler(Exception, _answer)
+    # Named apart, so that the framework does not treat them as crashes and log them itself.
+    for kind in (SparseGradError, OSError, OperationalError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _answer)
+
+
+def response_to(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """A problem as a response."""
+    headers = dict(headers or {})
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(problem.retry_after))
+    if problem.status == Unauthenticated.status:
+        headers["WWW-Authenticate"] = "Bearer"
+    content = problem.model_dump_json(exclude_none=True)
+    return Response(content, problem.status, headers, PROBLEM_MEDIA_TYPE)
+
+
+def translate(error: BaseException) -> SparseGradError:
+    """The error that a client may see."""
+    match error:
+        case SparseGradError():
+            return error
+        case OSError(errno=number) if number in _FULL_DISK:
+            return StorageFull("the server's disk is full: have its operator make room")
+        case OperationalError() if "disk is full" in str(error.orig):
+            return StorageFull("the disk of the server's catalog is full")
+        case OperationalError() if "database is locked" in str(error.orig):
+            return Overloaded("the server's catalog is busy; come again", retry_after=1)
+    fault = uuid.uuid4().hex[:12]
+    _log.error("fault %s", fault, exc_info=error)
+    return ServerFault(f"the server failed; its log has the rest under fault {fault}")
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    path = request.url.path
+    match error:
+        case RequestValidationError():
+            return response_to(_invalid(error.errors()).to_problem(path))
+        case HTTPException() if isinstance(error.__cause__, SparseGradError):
+            # The framework hides what the reading of a body raised behind an error of its own.
+            return response_to(error.__cause__.to_problem(path))
+        case HTTPException():
+            return response_to(_of_status(error, path), dict(error.headers or {}))
+    return response_to(translate(error).to_problem(path))
+
+
+def _invalid(errors: Sequence[Mapping[str, object]]) -> InvalidInput:
+    return InvalidInput("; ".join(_describe(error) for error in errors))
+
+
+def _describe(error: Mapping[str, object]) -> str:
+    """One complaint of the validation: where, what was expected, what came."""
+    where = ".".join(str(part) for part in cast(Iterable[object], error["loc"]))
+    expected = str(error["msg"])
+    if error["type"] in ("missing", "json_invalid"):
+        return f"{where}: {expected}"
+    came = repr(error["input"])
+    shown = came if len(came) <= _SHOWN else f"{came[:_SHOWN]}…"
+    return f"{where}: {expected}; got {shown}"
+
+
+def _of_status(error: HTTPException, path: str) -> Problem:
+    if error.status_code == NotFound.status:
+        return NotFound(f"there is no {path}; /docs lists the routes").to_problem(path)
+    title = HTTPStatus(error.status_code).phrase
+    # "about:blank" says that the status is all there is to know (RFC 9457, section 4.2.1).
+    return Problem(
+        type="about:blank",
+        title=title,
+        status=error.status_code,
+        detail=f"{title}: {path}",
+        instance=path,
+    )

@@ -1,0 +1,1 @@
+"""Where tensors are kept: gradients and bases, each a contract with a local backend."""
