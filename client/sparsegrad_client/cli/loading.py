@@ -1,0 +1,78 @@
+"""A model and a data set from the words of the command line, imported when they are needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..data.tables import Table
+    from ..training.tasks import Task
+
+
+def open_table(model: str, dataset: str | None, *others: str | None) -> Table | None:
+    """Read the data set; before that, find out whether the hub answers, if it may be needed.
+
+    Args:
+        model: what `--model` says.
+        dataset: what `--dataset` says.
+        others: further data sets that will be read.
+    """
+    from .. import hub
+
+    named = [name for name in (model, dataset, *others) if name is not None]
+    if any(not Path(name).expanduser().exists() for name in named):
+        hub.go_offline_when_unreachable()
+    quieten()
+    from ..data.tables import read_table
+
+    return None if dataset is None else read_table(dataset)
+
+
+def load_task(
+    model: str,
+    table: Table | None,
+    text_columns: Sequence[str],
+    label_column: str | None,
+    max_length: int | None,
+    dtype: str,
+    device: str,
+    seed: int,
+) -> Task:
+    """Load the model for the task that the columns make."""
+    import torch
+
+    from ..models import find_model
+    from ..training.tasks import prepare
+
+    return prepare(
+        find_model(model),
+        table,
+        text_columns=text_columns,
+        label_column=label_column,
+        max_length=max_length,
+        dtype=getattr(torch, dtype),
+        device=None if device == "auto" else device,
+        seed=seed,
+    )
+
+
+def work_offline() -> None:
+    """For a command that needs nothing from the hub: never ask it."""
+    from ..hub import OFFLINE_VARIABLE
+
+    os.environ.setdefault(OFFLINE_VARIABLE, "1")
+    quieten()
+
+
+def quieten() -> None:
+    """No notes of the libraries about what they load: ours say what matters."""
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    datasets.logging.set_verbosity_error()
+    datasets.disable_progress_bars()

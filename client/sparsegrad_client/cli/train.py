@@ -1,0 +1,237 @@
+"""``sparsegrad-client train``: fine-tune a model with a basis, and save the adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
+
+from .options import (
+    BatchSizeOption,
+    DeviceOption,
+    LabelColumnOption,
+    MaxLengthOption,
+    ModelOption,
+    SeedOption,
+    ServerOption,
+    TextColumnsOption,
+    split_columns,
+)
+from .progress import Phases
+from .show import output as standard_output
+from .show import table
+
+if TYPE_CHECKING:
+    from ..config import Engine, SparseGradConfig
+    from ..data.tables import Table
+    from ..training.evaluation import Metric
+    from ..training.tasks import Task
+
+MetricChoice = Literal["auto", "accuracy", "matthews", "loss"]
+EngineChoice = Literal["auto", "reference", "folded"]
+MAX_HELD_OUT = 1000  # rows kept back for the evaluation when no data set is named for it
+HELD_OUT_SHARE = 0.1
+
+
+def train(
+    model: ModelOption,
+    basis: Annotated[
+        str,
+        typer.Option(
+            "--basis",
+            "-b",
+            help="team/name, team/name@3, team/name:alias or sha256:…",
+            show_default=False,
+            rich_help_panel="What",
+        ),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="A jsonl, json, csv, tsv or txt file, or a hub id (id, id:split or "
+            "id:config:split).",
+            show_default=False,
+            rich_help_panel="What",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="New folder for the adapter, the tokenizer and the model's config.",
+            show_default=False,
+            rich_help_panel="What",
+        ),
+    ],
+    eval_dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="What to evaluate on; a tenth of the data, at most 1000 rows, is kept back for "
+            "it unless said.",
+            show_default=False,
+            rich_help_panel="What",
+        ),
+    ] = None,
+    text_columns: TextColumnsOption = "",
+    label_column: LabelColumnOption = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Train on so many rows, drawn by the seed; on all unless said.",
+            show_default=False,
+            rich_help_panel="What",
+        ),
+    ] = None,
+    eval_limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Evaluate on so many rows, drawn by the seed; on all unless said.",
+            show_default=False,
+            rich_help_panel="What",
+        ),
+    ] = None,
+    density: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of a layer's entries that each step updates; 0.01, the paper's, unless "
+            "the architecture has a setting of its own (LLaMA: 100,000 entries).",
+            show_default=False,
+            rich_help_panel="How",
+        ),
+    ] = None,
+    entries: Annotated[
+        int | None,
+        typer.Option(
+            help="The same as a number of entries.", show_default=False, rich_help_panel="How"
+        ),
+    ] = None,
+    engine: Annotated[
+        EngineChoice,
+        typer.Option(help="How the layers compute.", rich_help_panel="How"),
+    ] = "auto",
+    lr: Annotated[
+        float, typer.Option(help="Learning rate of the sparse layers.", rich_help_panel="How")
+    ] = 1e-3,
+    head_lr: Annotated[
+        float, typer.Option(help="Learning rate of the head.", rich_help_panel="How")
+    ] = 5e-4,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the data.", rich_help_panel="How")
+    ] = 1,
+    accumulation: Annotated[
+        int, typer.Option(min=1, help="Batches an optimizer step.", rich_help_panel="How")
+    ] = 1,
+    batch_size: BatchSizeOption = 16,
+    max_length: MaxLengthOption = None,
+    metric: Annotated[
+        MetricChoice,
+        typer.Option(
+            help="auto: accuracy for a classifier, the loss for a causal model.",
+            rich_help_panel="How",
+        ),
+    ] = "auto",
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    server: ServerOption = None,
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge",
+            help="Write the merged model too, a plain model that needs no SparseGrad.",
+            rich_help_panel="What",
+        ),
+    ] = False,
+) -> None:
+    """Fine-tune a model with a basis, and save what changed as an adapter.
+
+    Examples:
+        sparsegrad-client train --model bert-base --basis team/bert-base-cola@1 --dataset train.tsv
+        --eval-dataset dev.tsv --label-column label --metric matthews --output cola
+
+        sparsegrad-client train --model llama-2-7b --basis team/llama:prod --dataset pairs.jsonl
+        --text-columns question,answer --output answers --merge
+    """
+    from .loading import load_task, open_table
+
+    data = open_table(model, dataset, eval_dataset)
+    from ..bases import fetch_basis
+    from ..training.fine_tuning import FineTuning, check_output, fine_tune, save_merged
+    from ..training.loop import Schedule
+
+    check_output(output)
+    fetched = fetch_basis(basis, server)
+    with Phases() as phases:
+        columns = split_columns(text_columns)
+        task = load_task(model, data, columns, label_column, max_length, "float32", device, seed)
+        how = FineTuning(
+            config=_config(task, density, entries, engine),
+            lr=lr,
+            head_lr=head_lr,
+            schedule=Schedule(epochs=epochs, accumulation=accumulation),
+            metric=_metric(task, metric),
+        )
+        rows, held_out = _split(task, eval_dataset, seed)
+        rows, held_out = rows.sample(limit, seed), held_out.sample(eval_limit, seed)
+        outcome = fine_tune(
+            task,
+            fetched,
+            how,
+            train_on=task.batches(rows, batch_size=batch_size, seed=seed),
+            evaluate_on=task.batches(held_out, batch_size=batch_size, shuffle=False),
+            output=output,
+            progress=phases,
+        )
+    from ..report.training import OUTCOME_COLUMNS, outcome_rows
+
+    console = standard_output()
+    title = f"{task.place.id} on {task.table.id}, basis {fetched}"
+    console.print(table(OUTCOME_COLUMNS, outcome_rows(outcome, how.metric), title=title, numbers=2))
+    console.print(f"adapter  {output / 'adapter'}", markup=False, soft_wrap=True)
+    if merge:
+        console.print(f"merged   {save_merged(task, output)}", markup=False, soft_wrap=True)
+
+
+def _config(
+    task: Task, density: float | None, entries: int | None, engine: Engine
+) -> SparseGradConfig:
+    from ..config import SparseGradConfig
+
+    if density is None and entries is None:
+        entries = _entries_of_preset(task)
+    return SparseGradConfig(density=density, entries=entries, engine=engine)
+
+
+def _entries_of_preset(task: Task) -> int | None:
+    from ..presets import preset_for
+
+    try:
+        return preset_for(task.model.config).entries
+    except UnsupportedModel:  # a basis whose layers were named by hand
+        return None
+
+
+def _metric(task: Task, wanted: MetricChoice) -> Metric:
+    if wanted in ("accuracy", "matthews") and task.classes is None:
+        raise InvalidInput(
+            f"--metric {wanted} is for classifiers: give --label-column, or take --metric loss"
+        )
+    return task.metric if wanted == "auto" else wanted
+
+
+def _split(task: Task, eval_dataset: str | None, seed: int) -> tuple[Table, Table]:
+    from ..data.tables import read_table
+
+    if eval_dataset is None:
+        count = min(MAX_HELD_OUT, round(HELD_OUT_SHARE * len(task.table.rows)))
+        return task.table.split(max(1, count), seed)
+    held_out = read_table(eval_dataset)
+    task.check_columns(held_out)
+    return task.table, held_out

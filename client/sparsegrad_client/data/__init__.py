@@ -1,0 +1,1 @@
+"""Data for calibration and training: tables, their columns, and batches of tokens."""

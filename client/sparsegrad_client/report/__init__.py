@@ -1,0 +1,1 @@
+"""What is said of bases and of training: texts and tables."""

@@ -1,0 +1,42 @@
+"""What training did, as rows of a table."""
+
+from __future__ import annotations
+
+from ..training.evaluation import METRICS, Evaluation, Metric
+from ..training.fine_tuning import Outcome
+from .tables import Row, size_text
+
+OUTCOME_COLUMNS = ("", "before", "after")
+
+
+def outcome_rows(outcome: Outcome, metric: Metric) -> list[Row]:
+    """Loss and metric before and after, values that trained, the adapter's size, the speed."""
+    rows: list[Row] = [
+        ("evaluation loss", f"{outcome.before.loss:.4f}", f"{outcome.after.loss:.4f}"),
+    ]
+    if outcome.before.score is not None:
+        rows.append((METRICS[metric], _score(outcome.before), _score(outcome.after)))
+    steps = len(outcome.losses)
+    return [
+        *rows,
+        ("training loss, first and last step", *_ends(outcome.losses)),
+        ("values of the model", "", f"{outcome.model_values:,}"),
+        ("values of the sparse layers", "", f"{outcome.sparse_values:,}"),
+        ("entries that a step updates", "", _share(outcome.entries, outcome.sparse_values)),
+        ("entries updated in all", "", _share(outcome.touched, outcome.sparse_values)),
+        ("values of the head", "", f"{outcome.head_values:,}"),
+        ("adapter on disk", "", size_text(outcome.adapter_bytes)),
+        ("training", "", f"{steps} steps, {outcome.seconds:.0f} s"),
+    ]
+
+
+def _score(evaluation: Evaluation) -> str:
+    return "-" if evaluation.score is None else f"{evaluation.score:.3f}"
+
+
+def _ends(losses: list[float]) -> tuple[str, str]:
+    return f"{losses[0]:.4f}", f"{losses[-1]:.4f}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({part / whole:.2%})"

@@ -1,0 +1,1 @@
+"""A small training loop, and what it measures."""

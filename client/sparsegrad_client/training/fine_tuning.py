@@ -1,0 +1,210 @@
+"""Fine-tuning with a basis, from a task to an adapter on disk.
+
+::
+
+    OUTPUT/adapter/     the adapter (`sparsegrad_client.adapters`)
+    OUTPUT/config.json  the model's config, with the classes of a classifier
+    OUTPUT/tokenizer…   the tokenizer's files
+    OUTPUT/merged/      the whole plain model and its tokenizer, when asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import torch
+from torch import Tensor, nn
+
+from sparsegrad_shared.errors import InvalidInput
+
+from ..adapters import load_adapter, save_adapter
+from ..basis import Basis
+from ..config import SparseGradConfig
+from ..convert import merge, sparsify
+from ..data.batches import Batches
+from ..layers import sparse_layers
+from ..optim import build_optimizer
+from .evaluation import Evaluation, Metric, evaluate
+from .loop import Schedule, train
+from .tasks import Task
+
+Progress = Callable[[str, int, int], None]
+
+ADAPTER_FOLDER = "adapter"
+MERGED_FOLDER = "merged"
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How to fine-tune.
+
+    Attributes:
+        config: of the sparse layers.
+        lr: learning rate of the sparse layers.
+        head_lr: learning rate of everything else that trains.
+        schedule: how long.
+        metric: what is measured before and after.
+    """
+
+    config: SparseGradConfig = field(default_factory=SparseGradConfig)
+    lr: float = 1e-3
+    head_lr: float = 5e-4
+    schedule: Schedule = field(default_factory=Schedule)
+    metric: Metric = "accuracy"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What fine-tuning did.
+
+    Attributes:
+        before: the model with its new head, on the evaluation data.
+        after: the trained model on the same data.
+        losses: training loss of each optimizer step.
+        sparse_values: values of the sparse layers, in all.
+        entries: of those, how many one step changes.
+        touched: of those, how many any step has changed.
+        head_values: values of everything else that trains.
+        model_values: values of the model.
+        adapter_bytes: bytes of the adapter's files.
+        seconds: of training alone.
+    """
+
+    before: Evaluation
+    after: Evaluation
+    losses: list[float]
+    sparse_values: int
+    entries: int
+    touched: int
+    head_values: int
+    model_values: int
+    adapter_bytes: int
+    seconds: float
+
+
+def fine_tune(
+    task: Task,
+    basis: Basis,
+    how: FineTuning,
+    *,
+    train_on: Batches,
+    evaluate_on: Batches,
+    output: Path,
+    progress: Progress,
+) -> Outcome:
+    """Train the task's model in place and save the adapter.
+
+    Args:
+        task: the model and its tokenizer.
+        basis: a basis for the model.
+        how: how to fine-tune.
+        train_on: what to train on.
+        evaluate_on: what to measure on, before and after.
+        output: the folder to make.
+        progress: told (phase, completed, total).
+
+    Raises:
+        InvalidInput: when `output` holds something already.
+        SparseGradError: when the basis does not fit the model.
+    """
+    check_output(output)
+    model = task.model
+    model_values = sum(parameter.numel() for parameter in model.parameters())
+    sparsify(model, basis, how.config)
+    layers = list(sparse_layers(model).values())
+    optimizer = build_optimizer(model, lr=how.lr, head_lr=how.head_lr)
+    before = _measure(model, evaluate_on, how.metric, "evaluating before", progress)
+    began = monotonic()
+    losses = train(
+        model,
+        optimizer,
+        train_on,
+        how.schedule,
+        lambda step: progress("training", step.number, step.total),
+    )
+    seconds = monotonic() - began
+    after = _measure(model, evaluate_on, how.metric, "evaluating after", progress)
+    save(task, output)
+    handles = {id(layer.coordinates) for layer in layers}
+    return Outcome(
+        before=before,
+        after=after,
+        losses=losses,
+        sparse_values=sum(layer.size for layer in layers),
+        entries=sum(layer.entries for layer in layers),
+        touched=sum(len(layer.delta) for layer in layers),
+        head_values=sum(
+            parameter.numel()
+            for parameter in model.parameters()
+            if parameter.requires_grad and id(parameter) not in handles
+        ),
+        model_values=model_values,
+        adapter_bytes=folder_bytes(output / ADAPTER_FOLDER),
+        seconds=seconds,
+    )
+
+
+def save(task: Task, output: Path) -> None:
+    """Write the adapter, and what it takes to build the model that it belongs to."""
+    output.mkdir(parents=True, exist_ok=True)
+    task.model.config.save_pretrained(output)
+    task.tokenizer.save_pretrained(output)
+    save_adapter(task.model, output / ADAPTER_FOLDER)
+
+
+def save_merged(task: Task, output: Path) -> Path:
+    """Merge the task's model in place, and write it whole; returns its folder."""
+    folder = output / MERGED_FOLDER
+    merge(task.model)
+    task.model.save_pretrained(folder)
+    task.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@torch.no_grad()
+def loaded_difference(
+    trained: nn.Module, fresh: nn.Module, output: Path, basis: Basis, batches: Batches
+) -> float:
+    """Load the adapter into a fresh model and compare it with the trained one.
+
+    Returns:
+        The largest difference of their logits on the first batch.
+    """
+    load_adapter(fresh, output / ADAPTER_FOLDER, basis)
+    batch = next(iter(batches))
+    device = next(trained.parameters()).device
+    moved = {name: tensor.to(device) for name, tensor in batch.items()}
+    outputs = [model.eval()(**moved).logits for model in (trained, fresh.to(device))]
+    return float((outputs[0] - outputs[1]).abs().max())
+
+
+def check_output(output: Path) -> None:
+    """Refuse a folder that holds something, before minutes are spent on training.
+
+    Raises:
+        InvalidInput: when there is something at `output`.
+    """
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise InvalidInput(
+            f"--output {output}: expected a new or empty folder; it holds something already"
+        )
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of the files in a folder."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def _measure(
+    model: nn.Module, batches: Batches, metric: Metric, phase: str, progress: Progress
+) -> Evaluation:
+    return evaluate(model, _counted(batches, phase, progress), metric)
+
+
+def _counted(batches: Batches, phase: str, progress: Progress) -> Iterator[dict[str, Tensor]]:
+    for number, batch in enumerate(batches, start=1):
+        yield batch
+        progress(phase, number, len(batches))
