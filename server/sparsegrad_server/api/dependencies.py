@@ -15,6 +15,7 @@ from ..auth import tokens
 from ..auth.principal import Principal, Scope
 from ..catalog import Catalog
 from ..ingest.admission import Admission
+from ..ingest.uploads import Uploads
 from ..settings import Settings
 from ..store.files import Staging
 from ..store.gradients import GradientStore
@@ -48,11 +49,17 @@ def admission_of(request: Request) -> Admission:
     return cast(Admission, request.app.state.admission)
 
 
+def uploads_of(request: Request) -> Uploads:
+    """What takes gradients into the store."""
+    return cast(Uploads, request.app.state.uploads)
+
+
 SettingsOf = Annotated[Settings, Depends(settings_of)]
 CatalogOf = Annotated[Catalog, Depends(catalog_of)]
 GradientsOf = Annotated[GradientStore, Depends(gradients_of)]
 StagingOf = Annotated[Staging, Depends(staging_of)]
 AdmissionOf = Annotated[Admission, Depends(admission_of)]
+UploadsOf = Annotated[Uploads, Depends(uploads_of)]
 
 
 def authenticate(

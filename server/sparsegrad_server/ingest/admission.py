@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from anyio import CapacityLimiter
+
 from sparsegrad_shared.errors import Overloaded, StorageFull
 
 from ..store.files import free_bytes
@@ -13,6 +15,8 @@ from ..store.files import free_bytes
 RETRY_SECONDS = 1.0
 # A body lies in the staging folder, then once more in the store, until the first is removed.
 COPIES = 2
+# Bodies checked and encoded at a time: each takes the memory of one or two gradients.
+ENCODERS = 2
 
 
 def check_disk(folder: Path, bytes_needed: int, floor: int) -> None:
@@ -36,6 +40,9 @@ class Admission:
         folder: on the file system that uploads go to.
         uploads: the most at a time.
         floor: bytes of disk to leave free.
+
+    Attributes:
+        encoders: bounds how many bodies are checked and encoded at a time.
     """
 
     def __init__(self, folder: Path, uploads: int, floor: int) -> None:
@@ -43,6 +50,7 @@ class Admission:
         self._free_places = uploads
         self._floor = floor
         self._promised = 0
+        self.encoders = CapacityLimiter(ENCODERS)
 
     @contextmanager
     def upload(self, size: int) -> Iterator[None]:

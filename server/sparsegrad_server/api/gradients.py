@@ -1,0 +1,58 @@
+"""Gradients: one PUT a slot."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Path, Request, Response
+
+from sparsegrad_shared.calibrations import MAX_SLOTS, GradientStored
+from sparsegrad_shared.references import Segment
+
+from ..catalog.gradients import Slot
+from ..guard import allow_body
+from ..ingest.receive import read_promise, receive
+from .dependencies import AdmissionOf, SettingsOf, StagingOf, UploadsOf, Writer
+
+router = APIRouter(tags=["gradients"])
+
+# The body is read as a stream, which the framework cannot see.
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "safetensors: `G`; `g` and `x`; or `A_in` and `A_out`, with `count` and "
+        "`zero_count` in the metadata. `Content-Length` and `Content-Digest` (sha-256) are needed.",
+        "content": {"application/octet-stream": {}},
+    }
+}
+
+
+@router.put(
+    "/calibrations/{calibration_id}/gradients/{group}/{index}",
+    status_code=201,
+    responses={200: {"model": GradientStored, "description": "the same bytes were stored before"}},
+    openapi_extra=_BODY,
+)
+async def put_gradient(
+    request: Request,
+    response: Response,
+    calibration_id: Segment,
+    group: Segment,
+    index: Annotated[int, Path(ge=0, lt=MAX_SLOTS * 2)],
+    principal: Writer,
+    settings: SettingsOf,
+    admission: AdmissionOf,
+    staging: StagingOf,
+    uploads: UploadsOf,
+) -> GradientStored:
+    """Store one gradient; answered only when it is on disk."""
+    slot = Slot(calibration_id, group, index)
+    promise = read_promise(request.headers, settings.max_gradient_bytes)
+    allow_body(request, promise.size)
+    with admission.upload(promise.size), staging.path() as body:
+        await run_sync(uploads.admit, principal, slot, promise)
+        await receive(request.stream(), promise, body)
+        outcome = await run_sync(uploads.keep, slot, promise, body, limiter=admission.encoders)
+    response.status_code = 201 if outcome.new else 200
+    return outcome.stored

@@ -1,0 +1,35 @@
+"""Probes: the only routes that need no token, and that tell nothing but whether to send work."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sqlalchemy import text
+
+from ..ingest.admission import check_disk
+from .dependencies import CatalogOf, SettingsOf
+
+router = APIRouter(tags=["probes"])
+
+
+class Alive(BaseModel):
+    """What a probe says when all is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/livez")
+async def live() -> Alive:
+    """The process answers; a restart would not help whatever else is wrong."""
+    return Alive()
+
+
+@router.get("/readyz")
+def ready(catalog: CatalogOf, settings: SettingsOf) -> Alive:
+    """The catalog answers, and the disk has room: 507 before it is full."""
+    check_disk(settings.data, settings.max_gradient_bytes, settings.min_free_bytes)
+    with catalog.reading() as session:
+        session.execute(text("SELECT 1"))
+    return Alive()

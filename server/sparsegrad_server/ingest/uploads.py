@@ -1,0 +1,158 @@
+"""A gradient's way into its slot.
+
+::
+
+    admit    (reading)   may these bytes be sent at all?    before the body is read
+    reserve  (writing)   the slot is this upload's
+    stage                encoded, flushed, aside
+    store    (writing)   still this upload's, still open: placed, `stored`, accumulation asked for
+
+Placing is a rename, done within the transaction that marks the row: an upload that was too slow,
+and whose slot another one took over, cannot put its bytes where the other's are. Only after the
+commit is the gradient acknowledged.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from sparsegrad_shared.calibrations import GradientStored, GroupSpec
+from sparsegrad_shared.errors import InvalidInput
+
+from ..auth.principal import Principal
+from ..catalog import Catalog, calibrations, gradients
+from ..catalog.gradients import Arrival, Slot
+from ..catalog.tables import CalibrationRow
+from ..jobs.queue import request_accumulation
+from ..settings import Settings
+from ..store.gradients import GradientStore, Tensors
+from .check import check_gradient
+from .receive import Promise
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an upload; `new` is False when the same bytes were stored before."""
+
+    stored: GradientStored
+    new: bool
+
+
+class Uploads:
+    """Takes gradients that were received into the store.
+
+    Args:
+        catalog: where slots are given out.
+        store: where gradients are kept.
+        settings: quota, and how long a reservation holds.
+    """
+
+    def __init__(self, catalog: Catalog, store: GradientStore, settings: Settings) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._quota = settings.max_namespace_bytes
+        self._reservation = timedelta(seconds=settings.reservation_seconds)
+
+    def admit(self, principal: Principal, slot: Slot, promise: Promise) -> None:
+        """Refuse an upload that could only fail, before its body is read.
+
+        Raises:
+            UnknownCalibration: no such calibration, or not for this token.
+            UnknownGroup: no such group.
+            InvalidInput: no such index.
+            CalibrationClosed: it was finished.
+            SlotTaken: another gradient is stored there.
+            SlotBusy: a live upload writes there.
+            QuotaExceeded: the namespace is full.
+        """
+        with self._catalog.reading() as session:
+            row = calibrations.get(session, slot.calibration_id)
+            if not principal.sees(row.namespace):
+                raise calibrations.unknown(slot.calibration_id)
+            _check_index(calibrations.group_of(row, slot.group), slot)
+            self._check_writable(session, row, slot, promise, datetime.now(UTC))
+
+    def keep(self, slot: Slot, promise: Promise, body: Path) -> Outcome:
+        """Check a received body and store it; it is on disk when this returns.
+
+        Raises:
+            InvalidInput: the body is not the gradient that the slot takes (see `check_gradient`).
+            Conflict: see `admit`; things may have changed while the body came.
+        """
+        with self._catalog.reading() as session:
+            row = calibrations.get(session, slot.calibration_id)
+        group = calibrations.group_of(row, slot.group)
+        normalize = calibrations.manifest_of(row).options.normalize
+        checked = check_gradient(_mapped(body), group, slot.index, normalize)
+        arrival = Arrival(
+            digest=promise.digest,
+            form=checked.form,
+            zero=checked.zero,
+            bytes=promise.size,
+            count=checked.count,
+            zero_count=checked.zero_count,
+        )
+        stored = GradientStored(
+            group=slot.group,
+            index=slot.index,
+            digest=arrival.digest,
+            form=arrival.form,
+            zero=arrival.zero,
+        )
+        upload = uuid.uuid4().hex
+        if not self._reserve(slot, promise, arrival, upload):
+            return Outcome(stored, new=False)
+        try:
+            self._write(slot, group, checked.tensors, upload)
+        except BaseException:
+            with self._catalog.writing() as session:
+                gradients.release(session, slot, upload)
+            raise
+        return Outcome(stored, new=True)
+
+    def _check_writable(
+        self, session: Session, row: CalibrationRow, slot: Slot, promise: Promise, now: datetime
+    ) -> None:
+        # The same bytes again are fine at any time, for a client whose answer was lost.
+        if gradients.check_free(gradients.find(session, slot), slot, promise.digest, now):
+            calibrations.check_open(row)
+            gradients.check_quota(session, row.namespace, promise.size, self._quota)
+
+    def _reserve(self, slot: Slot, promise: Promise, arrival: Arrival, upload: str) -> bool:
+        now = datetime.now(UTC)
+        with self._catalog.writing() as session:
+            row = calibrations.get(session, slot.calibration_id)
+            self._check_writable(session, row, slot, promise, now)
+            return gradients.reserve(session, slot, arrival, upload, now, self._reservation)
+
+    def _write(self, slot: Slot, group: GroupSpec, tensors: Tensors, upload: str) -> None:
+        with (
+            self._store.stage(slot.calibration_id, group, slot.index, tensors) as staged,
+            self._catalog.writing() as session,
+        ):
+            row = gradients.held(session, slot, upload)
+            calibrations.check_open(calibrations.get(session, slot.calibration_id))
+            staged.place()
+            row.state = "stored"
+            request_accumulation(session, slot.calibration_id)
+
+
+def _check_index(group: GroupSpec, slot: Slot) -> None:
+    if slot.index >= group.slots:
+        raise InvalidInput(
+            f"{slot}: the group has slots 0 to {group.slots - 1} "
+            f"({group.gradients} to fit on, {group.held_out} held out)"
+        )
+
+
+def _mapped(body: Path) -> memoryview:
+    """The file's bytes, read from the disk only where they are looked at."""
+    if body.stat().st_size == 0:  # which cannot be mapped
+        return memoryview(b"")
+    return np.memmap(body, np.uint8, "r").data
