@@ -16,12 +16,12 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from sparsegrad_shared.errors import InvalidInput, Unauthenticated
+from sparsegrad_shared.errors import InvalidInput, NotFound, Unauthenticated
 from sparsegrad_shared.references import SEGMENT
 
-from ..catalog import tokens as rows
 from ..catalog.tables import TokenRow
 from .principal import EVERY_NAMESPACE, SCOPES, Principal, Scope
 
@@ -80,7 +80,7 @@ def verify(session: Session, secret: str, now: datetime) -> Principal:
     """
     if not _well_formed(secret):
         raise Unauthenticated("this is no token of SparseGrad, or it was copied with an error")
-    row = rows.by_hash(session, _hash(secret))
+    row = session.scalars(select(TokenRow).where(TokenRow.hash == _hash(secret))).one_or_none()
     if row is None:
         raise Unauthenticated("this token is not known here: is it for another server?")
     if row.revoked is not None:
@@ -88,6 +88,24 @@ def verify(session: Session, secret: str, now: datetime) -> Principal:
     if row.expires is not None and row.expires <= now:
         raise Unauthenticated(f"token {row.name!r} expired at {row.expires:%Y-%m-%d %H:%M} UTC")
     return Principal(row.name, row.namespace, _scope(row.scope))
+
+
+def every(session: Session) -> list[TokenRow]:
+    """All tokens, those that ended included; oldest first."""
+    return list(session.scalars(select(TokenRow).order_by(TokenRow.created, TokenRow.id)))
+
+
+def revoke(session: Session, token_id: str, now: datetime) -> TokenRow:
+    """End a token for good; one that is revoked already stays as it is.
+
+    Raises:
+        NotFound: when there is none of that id.
+    """
+    row = session.get(TokenRow, token_id)
+    if row is None:
+        raise NotFound(f"no token {token_id!r}; `sparsegrad-server token list` shows them")
+    row.revoked = row.revoked or now
+    return row
 
 
 def _scope(text: str) -> Scope:
