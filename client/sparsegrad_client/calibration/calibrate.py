@@ -19,6 +19,7 @@ from sparsegrad_shared.calibrations import (
     ModelSource,
 )
 from sparsegrad_shared.errors import InvalidInput, JobFailed
+from sparsegrad_shared.references import parse_name
 
 from ..bases import fetch_with
 from ..basis import Basis
@@ -90,11 +91,13 @@ def calibrate(
         The published basis.
 
     Raises:
+        InvalidReference: when `name` is not of the form team/name.
         InvalidInput: when an argument, a batch or the loss cannot be used; says which.
         NonFiniteGradient: names step and layer.
         JobFailed: when the server could not compute the basis.
         ServerUnreachable: when the server does not answer for longer than it is waited for.
     """
+    parse_name(name)
     groups = find_groups(model, auto_spec(model) if spec == "auto" else spec)
     plan = Plan(groups, steps, held_out)
     taken = take(batches, plan.all_steps)

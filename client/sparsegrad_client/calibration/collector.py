@@ -106,7 +106,7 @@ class Collector:
         """
         self._seen.clear()
         loss = self._loss(batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         for group in self._plan.groups:
             for position, layer in enumerate(group.layers):
                 if layer.path not in self._seen:

@@ -54,7 +54,9 @@ class LayerCapture:
         self._take = take
         self._calls: list[tuple[Tensor, Tensor]] | None = [] if factored else None
         self._handles: list[RemovableHandle] = [
-            layer.weight.register_post_accumulate_grad_hook(self._complete)
+            layer.weight.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                self._complete
+            )
         ]
         if factored:
             self._handles.append(
@@ -78,7 +80,7 @@ class LayerCapture:
             if self._calls is not None:
                 self._calls.append((g.detach(), x))
 
-        output.register_hook(note_gradient)
+        output.register_hook(note_gradient)  # type: ignore[no-untyped-call]
 
     def _complete(self, weight: Tensor) -> None:
         gradient = weight.grad

@@ -25,7 +25,8 @@ def preserved(model: nn.Module, weights: Sequence[nn.Parameter]) -> Iterator[Non
     gradients = [parameter.grad for parameter in parameters]
     modes = [(module, module.training) for module in model.modules()]
     tensors = [*weights, *model.buffers()]
-    copies = [tensor.detach().clone() for tensor in tensors]
+    # In main memory: the accelerator needs its own for the training.
+    copies = [tensor.detach().to("cpu", copy=True) for tensor in tensors]
     try:
         for parameter in parameters:
             parameter.requires_grad_(False)
