@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Depends, FastAPI
 
 from . import problems
-from .api import calibrations, gradients, probes
+from .api import aliases, bases, calibrations, gradients, jobs, probes
 from .api.dependencies import authenticate
 from .catalog import Catalog
 from .guard import Guard
@@ -17,6 +17,7 @@ from .ingest.admission import Admission
 from .ingest.uploads import Uploads
 from .settings import Settings
 from .store.files import Staging, make_folder
+from .store.local_bases import LocalBasisStore
 from .store.local_gradients import LocalGradientStore
 
 
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.catalog = catalog
     app.state.staging = staging
     app.state.gradients = store
+    app.state.bases = LocalBasisStore(settings.bases_folder, settings.partial_folder)
     app.state.admission = Admission(
         settings.data, settings.max_concurrent_uploads, settings.min_free_bytes
     )
@@ -62,6 +64,6 @@ def create_app(settings: Settings) -> FastAPI:
 def _version_1() -> APIRouter:
     # Whatever a route asks for on top, none is reached without a token.
     router = APIRouter(prefix="/v1", dependencies=[Depends(authenticate)])
-    for part in (calibrations, gradients):
+    for part in (calibrations, gradients, jobs, bases, aliases):
         router.include_router(part.router)
     return router

@@ -17,6 +17,7 @@ from ..catalog import Catalog
 from ..ingest.admission import Admission
 from ..ingest.uploads import Uploads
 from ..settings import Settings
+from ..store.bases import BasisStore
 from ..store.files import Staging
 from ..store.gradients import GradientStore
 
@@ -39,6 +40,11 @@ def gradients_of(request: Request) -> GradientStore:
     return cast(GradientStore, request.app.state.gradients)
 
 
+def bases_of(request: Request) -> BasisStore:
+    """The store of bases."""
+    return cast(BasisStore, request.app.state.bases)
+
+
 def staging_of(request: Request) -> Staging:
     """The folder for what is not whole yet."""
     return cast(Staging, request.app.state.staging)
@@ -57,6 +63,7 @@ def uploads_of(request: Request) -> Uploads:
 SettingsOf = Annotated[Settings, Depends(settings_of)]
 CatalogOf = Annotated[Catalog, Depends(catalog_of)]
 GradientsOf = Annotated[GradientStore, Depends(gradients_of)]
+BasesOf = Annotated[BasisStore, Depends(bases_of)]
 StagingOf = Annotated[Staging, Depends(staging_of)]
 AdmissionOf = Annotated[Admission, Depends(admission_of)]
 UploadsOf = Annotated[Uploads, Depends(uploads_of)]

@@ -20,8 +20,13 @@ def get(session: Session, job_id: str) -> tuple[JobRow, CalibrationRow]:
     job = session.get(JobRow, job_id)
     calibration = None if job is None else session.get(CalibrationRow, job.calibration_id)
     if job is None or calibration is None:
-        raise UnknownJob(f"no job {job_id!r}")
+        raise unknown(job_id)
     return job, calibration
+
+
+def unknown(job_id: str) -> UnknownJob:
+    """The error for an id that is not there, or that a token may not see."""
+    return UnknownJob(f"no job {job_id!r}")
 
 
 def status(session: Session, job: JobRow, calibration: CalibrationRow) -> JobStatus:

@@ -1,0 +1,63 @@
+"""Jobs: their state, and their progress as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from sparsegrad_shared.jobs import JOB_EVENT, JobStatus
+from sparsegrad_shared.references import Segment
+
+from ..catalog import Catalog, jobs
+from .dependencies import CatalogOf, Reader
+
+LOOK_SECONDS = 0.25  # between two looks at a job that someone listens to
+
+router = APIRouter(tags=["jobs"], prefix="/jobs")
+
+
+def _visible(job_id: Segment, principal: Reader, catalog: CatalogOf) -> JobStatus:
+    with catalog.reading() as session:
+        job, calibration = jobs.get(session, job_id)
+        if not principal.sees(calibration.namespace):
+            raise jobs.unknown(job_id)
+        return jobs.status(session, job, calibration)
+
+
+# A dependency, so that a job that is not there is a 404, before the stream begins.
+VisibleJob = Annotated[JobStatus, Depends(_visible)]
+
+
+@router.get("/{job_id}")
+def get_job(job: VisibleJob) -> JobStatus:
+    """A job's present state."""
+    return job
+
+
+@router.get("/{job_id}/events", response_class=EventSourceResponse)
+async def follow_job(job: VisibleJob, catalog: CatalogOf) -> AsyncIterator[ServerSentEvent]:
+    """A job's present state, then each change, until it has ended.
+
+    FastAPI sends a comment every 15 seconds when nothing changes, so that no proxy hangs up.
+    """
+    yield _event(job)
+    while not job.ended:
+        await asyncio.sleep(LOOK_SECONDS)
+        latest = await run_in_threadpool(_status, catalog, job.id)
+        if latest != job:
+            job = latest
+            yield _event(job)
+
+
+def _status(catalog: Catalog, job_id: str) -> JobStatus:
+    with catalog.reading() as session:
+        return jobs.status(session, *jobs.get(session, job_id))
+
+
+def _event(job: JobStatus) -> ServerSentEvent:
+    return ServerSentEvent(event=JOB_EVENT, data=job)
