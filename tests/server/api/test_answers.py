@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import httpx
 import pytest
 from support.gradients import manifest
-from support.service import running
+from support.service import Service, running
 
 from sparsegrad_shared.errors import (
     BodyTooLarge,
@@ -17,12 +20,12 @@ from sparsegrad_shared.errors import (
 )
 
 
-def test_probes_answer_without_a_token(service):
+def test_probes_answer_without_a_token(service: Service) -> None:
     for probe in ("/livez", "/readyz"):
         assert httpx.get(f"{service.url}{probe}").json() == {"status": "ok"}
 
 
-def test_every_answer_forbids_sniffing_and_storing(service, client):
+def test_every_answer_forbids_sniffing_and_storing(service: Service, client: httpx.Client) -> None:
     for answer in (client.get("/livez"), client.get("/v1/calibrations/cal-0")):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
@@ -37,7 +40,9 @@ def test_every_answer_forbids_sniffing_and_storing(service, client):
         ("DELETE", "/v1/calibrations", 405, "about:blank"),
     ],
 )
-def test_an_unknown_route_or_method_is_a_problem(client, method, path, status, kind):
+def test_an_unknown_route_or_method_is_a_problem(
+    client: httpx.Client, method: str, path: str, status: int, kind: str
+) -> None:
     answer = client.request(method, path)
     problem = Problem.model_validate_json(answer.content)
     assert answer.headers["content-type"] == "application/problem+json"
@@ -55,13 +60,15 @@ def test_an_unknown_route_or_method_is_a_problem(client, method, path, status, k
         ({"colour": "red"}, "body.groups.0.colour"),
     ],
 )
-def test_a_wrong_manifest_is_refused_with_field_and_value(client, changes, said):
+def test_a_wrong_manifest_is_refused_with_field_and_value(
+    client: httpx.Client, changes: dict[str, Any], said: str
+) -> None:
     answer = client.post("/v1/calibrations", json=manifest(**changes))
     assert answer.json()["type"] == InvalidInput.type_uri()
     assert said in answer.json()["detail"]
 
 
-def test_a_body_that_is_not_json_is_refused(client):
+def test_a_body_that_is_not_json_is_refused(client: httpx.Client) -> None:
     answer = client.post(
         "/v1/calibrations", content=b"{", headers={"Content-Type": "application/json"}
     )
@@ -69,13 +76,15 @@ def test_a_body_that_is_not_json_is_refused(client):
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_manifest_over_the_limit_is_refused(service, client, chunked):
+def test_a_manifest_over_the_limit_is_refused(
+    service: Service, client: httpx.Client, chunked: bool
+) -> None:
     content = b" " * (service.settings.max_request_bytes + 1)
     answer = client.post("/v1/calibrations", content=iter([content]) if chunked else content)
     assert answer.json()["type"] == BodyTooLarge.type_uri()
 
 
-def test_only_allowed_hosts_are_answered(tmp_path):
+def test_only_allowed_hosts_are_answered(tmp_path: Path) -> None:
     with (
         running(tmp_path / "data", allowed_hosts="localhost,127.0.0.1") as service,
         service.client() as client,
@@ -85,7 +94,7 @@ def test_only_allowed_hosts_are_answered(tmp_path):
         assert answer.json()["type"] == Forbidden.type_uri()
 
 
-def test_a_disk_near_its_floor_is_not_ready_but_alive(tmp_path):
+def test_a_disk_near_its_floor_is_not_ready_but_alive(tmp_path: Path) -> None:
     with (
         running(tmp_path / "data", min_free_bytes=1 << 60) as service,
         service.client() as client,

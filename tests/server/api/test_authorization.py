@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.routing import Route
+from support.calibrations import Calibration
 from support.gradients import dense_frame, manifest, open_calibration, put
+from support.service import Service
 
 from sparsegrad_server.app import create_app
 from sparsegrad_server.auth import tokens
@@ -25,7 +28,7 @@ def paths_of(openapi: dict[str, dict[str, dict[str, object]]]) -> list[tuple[str
     ]
 
 
-def test_every_route_but_the_open_ones_is_refused_without_a_token(service):
+def test_every_route_but_the_open_ones_is_refused_without_a_token(service: Service) -> None:
     with httpx.Client(base_url=service.url) as anonymous:
         described = paths_of(anonymous.get("/openapi.json").json())
         assert len(described) > len(OPEN)
@@ -39,7 +42,7 @@ def test_every_route_but_the_open_ones_is_refused_without_a_token(service):
                 assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_no_route_is_hidden_from_the_description(tmp_path):
+def test_no_route_is_hidden_from_the_description(tmp_path: Path) -> None:
     app = create_app(Settings(data=tmp_path))
     described = {path for _, path in paths_of(app.openapi())}
     plain = {route.path for route in app.routes if isinstance(route, Route)}
@@ -49,13 +52,13 @@ def test_no_route_is_hidden_from_the_description(tmp_path):
 @pytest.mark.parametrize(
     "scheme", ["", "Bearer", "Bearer sg_", "Basic dGVhbTp4", "Bearer sg_" + 49 * "A"]
 )
-def test_what_is_no_token_is_refused(service, scheme):
+def test_what_is_no_token_is_refused(service: Service, scheme: str) -> None:
     headers = {"Authorization": scheme}
     answer = httpx.get(f"{service.url}/v1/calibrations/cal-0", headers=headers)
     assert answer.json()["type"] == Unauthenticated.type_uri()
 
 
-def test_a_token_that_ended_is_refused_and_says_how(service):
+def test_a_token_that_ended_is_refused_and_says_how(service: Service) -> None:
     now = datetime.now(UTC)
     with service.catalog.writing() as session:
         revoked = tokens.create(session, "old", "team", "read", now)
@@ -70,7 +73,7 @@ def test_a_token_that_ended_is_refused_and_says_how(service):
         assert token.secret not in answer.text
 
 
-def test_a_reader_may_look_but_not_write(service, calibration):
+def test_a_reader_may_look_but_not_write(service: Service, calibration: Calibration) -> None:
     with service.client(scope="read") as reader:
         assert reader.get(f"/v1/calibrations/{calibration.id}").status_code == 200
         refusals = [
@@ -82,7 +85,9 @@ def test_a_reader_may_look_but_not_write(service, calibration):
     calibration.assert_intact()
 
 
-def test_another_namespace_is_as_if_it_were_not_there(service, calibration):
+def test_another_namespace_is_as_if_it_were_not_there(
+    service: Service, calibration: Calibration
+) -> None:
     with service.client(namespace="rivals", scope="admin") as rival:
         absent = [
             rival.get(f"/v1/calibrations/{calibration.id}"),
@@ -95,7 +100,9 @@ def test_another_namespace_is_as_if_it_were_not_there(service, calibration):
     calibration.assert_intact()
 
 
-def test_a_token_for_every_namespace_sees_them_all(service, calibration):
+def test_a_token_for_every_namespace_sees_them_all(
+    service: Service, calibration: Calibration
+) -> None:
     with service.client(namespace="*") as everyone:
         assert everyone.get(f"/v1/calibrations/{calibration.id}").status_code == 200
         assert open_calibration(everyone)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import numpy as np
 import pytest
+from support.calibrations import Calibration
 from support.gradients import D_IN, D_OUT, dense_frame, frame, manifest, open_calibration, put
-from support.service import running
+from support.service import Service, running
 
 from sparsegrad_shared.calibrations import CalibrationCreated, CalibrationStatus
 from sparsegrad_shared.errors import (
@@ -16,12 +19,15 @@ from sparsegrad_shared.errors import (
     QuotaExceeded,
     UnknownCalibration,
 )
+from sparsegrad_shared.framing import Frame
 from sparsegrad_shared.jobs import JobStatus
 
 ZEROS = frame({"G": np.zeros((D_OUT, D_IN), np.float32)})
 
 
-def test_a_new_calibration_is_told_its_limits_and_estimate(service, client):
+def test_a_new_calibration_is_told_its_limits_and_estimate(
+    service: Service, client: httpx.Client
+) -> None:
     answer = client.post("/v1/calibrations", json=manifest())
     created = CalibrationCreated.model_validate_json(answer.content)
     assert answer.status_code == 201
@@ -33,7 +39,7 @@ def test_a_new_calibration_is_told_its_limits_and_estimate(service, client):
     assert (status.groups[0].expected, status.groups[0].arrived) == (10, ())
 
 
-def test_the_status_lists_what_arrived_and_what_of_it_is_zero(client):
+def test_the_status_lists_what_arrived_and_what_of_it_is_zero(client: httpx.Client) -> None:
     calibration = open_calibration(client)
     for index, body in ((7, dense_frame(7)), (2, ZEROS), (4, dense_frame(4))):
         put(client, calibration, index, body)
@@ -46,7 +52,9 @@ def test_the_status_lists_what_arrived_and_what_of_it_is_zero(client):
     [(), (ZEROS,)],
     ids=["nothing", "zeros"],
 )
-def test_a_finish_without_gradients_names_the_groups_and_leaves_it_open(client, sent):
+def test_a_finish_without_gradients_names_the_groups_and_leaves_it_open(
+    client: httpx.Client, sent: tuple[Frame, ...]
+) -> None:
     calibration = open_calibration(client)
     for index, body in enumerate(sent):
         put(client, calibration, index, body)
@@ -58,7 +66,9 @@ def test_a_finish_without_gradients_names_the_groups_and_leaves_it_open(client, 
     assert client.post(f"/v1/calibrations/{calibration}/finish").status_code == 202
 
 
-def test_a_second_finish_answers_the_same_job(client, calibration):
+def test_a_second_finish_answers_the_same_job(
+    client: httpx.Client, calibration: Calibration
+) -> None:
     answers = [client.post(f"/v1/calibrations/{calibration.id}/finish") for _ in range(2)]
     first, second = (JobStatus.model_validate_json(answer.content) for answer in answers)
     assert first.id == second.id
@@ -68,7 +78,7 @@ def test_a_second_finish_answers_the_same_job(client, calibration):
     assert (status["state"], status["job"]) == ("finished", first.id)
 
 
-def test_an_unknown_calibration_cannot_be_finished(client):
+def test_an_unknown_calibration_cannot_be_finished(client: httpx.Client) -> None:
     answer = client.post("/v1/calibrations/cal-0/finish")
     assert answer.json()["type"] == UnknownCalibration.type_uri()
 
@@ -77,7 +87,7 @@ def kind(answer: httpx.Response) -> str:
     return str(answer.json()["type"])
 
 
-def test_what_could_never_be_held_is_refused_at_once(tmp_path):
+def test_what_could_never_be_held_is_refused_at_once(tmp_path: Path) -> None:
     limits = {"max_gradient_bytes": 4096, "max_namespace_bytes": 8192, "max_gradients": 100}
     with running(tmp_path / "data", **limits) as service, service.client() as client:
         slots = client.post("/v1/calibrations", json=manifest(gradients=99, held_out=2))
@@ -90,7 +100,7 @@ def test_what_could_never_be_held_is_refused_at_once(tmp_path):
     ]
 
 
-def test_a_full_namespace_takes_no_more_and_keeps_what_it_has(tmp_path):
+def test_a_full_namespace_takes_no_more_and_keeps_what_it_has(tmp_path: Path) -> None:
     size = dense_frame(0).size
     with (
         running(

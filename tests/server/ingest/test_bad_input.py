@@ -9,6 +9,7 @@ import struct
 import httpx
 import numpy as np
 import pytest
+from support.calibrations import Calibration
 from support.gradients import D_IN, D_OUT, dense, dense_frame, frame, put
 
 from sparsegrad_shared.digests import content_digest, digest_of
@@ -41,7 +42,9 @@ def assert_problem(answer: httpx.Response, error: type[SparseGradError], *said: 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_an_entry_that_is_not_finite_is_refused_with_its_count(calibration, value):
+def test_an_entry_that_is_not_finite_is_refused_with_its_count(
+    calibration: Calibration, value: float
+) -> None:
     G = dense(1)
     G[3, 5] = G[7, 1] = value
     answer = put(calibration.client, calibration.id, 1, frame({"G": G}))
@@ -60,7 +63,9 @@ def test_an_entry_that_is_not_finite_is_refused_with_its_count(calibration, valu
         ({"g": dense(1, 3, D_IN), "x": dense(2, 3, D_IN)}, "g: expected shape (3, 24)"),
     ],
 )
-def test_another_shape_or_data_type_is_refused_with_both(calibration, tensors, said):
+def test_another_shape_or_data_type_is_refused_with_both(
+    calibration: Calibration, tensors: dict[str, np.ndarray], said: str
+) -> None:
     answer = put(calibration.client, calibration.id, 1, frame(tensors))
     assert_problem(answer, ShapeMismatch, "up/1", said)
     calibration.assert_intact()
@@ -78,13 +83,15 @@ def test_another_shape_or_data_type_is_refused_with_both(calibration, tensors, s
         ({"A_in": 0 * GRAM_IN, "A_out": 0 * GRAM_OUT}, {"count": "1"}, "zero sum"),
     ],
 )
-def test_sums_that_cannot_be_gram_matrices_are_refused(calibration, tensors, metadata, said):
+def test_sums_that_cannot_be_gram_matrices_are_refused(
+    calibration: Calibration, tensors: dict[str, np.ndarray], metadata: dict[str, str], said: str
+) -> None:
     answer = put(calibration.client, calibration.id, 1, frame(tensors, **metadata))
     assert_problem(answer, InvalidInput, "up/1", said)
     calibration.assert_intact()
 
 
-def test_sums_are_refused_where_a_basis_is_judged(calibration):
+def test_sums_are_refused_where_a_basis_is_judged(calibration: Calibration) -> None:
     body = frame({"A_in": GRAM_IN, "A_out": GRAM_OUT}, count="1")
     answer = put(calibration.client, calibration.id, 9, body)
     assert_problem(answer, InvalidInput, "up/9", "held-out")
@@ -111,12 +118,14 @@ def header(entries: object) -> bytes:
         (b"".join(dense_frame(1))[:-4], TruncatedBody, "the frame has"),
     ],
 )
-def test_a_body_that_is_no_gradient_is_refused(calibration, body, error, said):
+def test_a_body_that_is_no_gradient_is_refused(
+    calibration: Calibration, body: bytes, error: type[SparseGradError], said: str
+) -> None:
     assert_problem(put(calibration.client, calibration.id, 1, body), error, said)
     calibration.assert_intact()
 
 
-def test_a_wrong_digest_is_refused_with_both(calibration):
+def test_a_wrong_digest_is_refused_with_both(calibration: Calibration) -> None:
     promised, found = digest_of([b"other"]), dense_frame(1).digest()
     answer = put(
         calibration.client,
@@ -130,19 +139,19 @@ def test_a_wrong_digest_is_refused_with_both(calibration):
 
 
 @pytest.mark.parametrize("digest", ["", "sha-256=:AAAA:", "md5=:AAAA:"])
-def test_a_gradient_without_a_digest_is_refused(calibration, digest):
+def test_a_gradient_without_a_digest_is_refused(calibration: Calibration, digest: str) -> None:
     answer = put(calibration.client, calibration.id, 1, dense_frame(1), Content_Digest=digest)
     assert_problem(answer, InvalidInput, "Content-Digest")
     calibration.assert_intact()
 
 
-def test_a_gradient_without_its_size_is_refused(calibration):
+def test_a_gradient_without_its_size_is_refused(calibration: Calibration) -> None:
     answer = put(calibration.client, calibration.id, 1, dense_frame(1), Content_Length="")
     assert_problem(answer, InvalidInput, "Content-Length")
     calibration.assert_intact()
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_sent(calibration):
+def test_a_body_over_the_limit_is_refused_before_it_is_sent(calibration: Calibration) -> None:
     limit = calibration.service.settings.max_gradient_bytes
     head = request_head(calibration, 1, limit + 1, dense_frame(1).digest())
     with connection(calibration) as sender:
@@ -153,7 +162,7 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(calibration):
     calibration.assert_intact()
 
 
-def test_a_body_that_ends_early_leaves_nothing(calibration):
+def test_a_body_that_ends_early_leaves_nothing(calibration: Calibration) -> None:
     content = b"".join(dense_frame(1))
     with connection(calibration) as sender:
         sender.sendall(request_head(calibration, 1, len(content), digest_of([content])))
@@ -165,12 +174,12 @@ def test_a_body_that_ends_early_leaves_nothing(calibration):
     assert put(calibration.client, calibration.id, 1, content).status_code == 201
 
 
-def connection(calibration) -> socket.socket:
+def connection(calibration: Calibration) -> socket.socket:
     url = httpx.URL(calibration.service.url)
     return socket.create_connection((url.host, url.port), timeout=30)
 
 
-def request_head(calibration, index: int, size: int, digest: str) -> bytes:
+def request_head(calibration: Calibration, index: int, size: int, digest: str) -> bytes:
     lines = [
         f"PUT /v1/calibrations/{calibration.id}/gradients/up/{index} HTTP/1.1",
         "Host: localhost",
@@ -182,25 +191,29 @@ def request_head(calibration, index: int, size: int, digest: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_an_unknown_group_is_refused_with_those_there_are(calibration):
+def test_an_unknown_group_is_refused_with_those_there_are(calibration: Calibration) -> None:
     answer = put(calibration.client, calibration.id, 1, dense_frame(1), group="down")
     assert_problem(answer, UnknownGroup, "'down'", "it has up")
     calibration.assert_intact()
 
 
-def test_an_unknown_calibration_is_refused(calibration):
+def test_an_unknown_calibration_is_refused(calibration: Calibration) -> None:
     answer = put(calibration.client, "cal-0", 1, dense_frame(1))
     assert_problem(answer, UnknownCalibration, "cal-0")
 
 
 @pytest.mark.parametrize(("index", "said"), [(10, "slots 0 to 9"), (-1, "index")])
-def test_an_index_without_a_slot_is_refused(calibration, index, said):
+def test_an_index_without_a_slot_is_refused(
+    calibration: Calibration, index: int, said: str
+) -> None:
     answer = put(calibration.client, calibration.id, index, dense_frame(1))
     assert_problem(answer, InvalidInput, said)
     calibration.assert_intact()
 
 
-def test_another_gradient_in_a_stored_slot_is_refused_and_the_same_one_answered(calibration):
+def test_another_gradient_in_a_stored_slot_is_refused_and_the_same_one_answered(
+    calibration: Calibration,
+) -> None:
     answer = put(calibration.client, calibration.id, 0, dense_frame(1))
     assert_problem(answer, SlotTaken, dense_frame(0).digest(), dense_frame(1).digest())
     again = put(calibration.client, calibration.id, 0, dense_frame(0))
@@ -208,7 +221,9 @@ def test_another_gradient_in_a_stored_slot_is_refused_and_the_same_one_answered(
     calibration.assert_intact()
 
 
-def test_a_finished_calibration_takes_no_more_but_answers_for_what_it_has(calibration):
+def test_a_finished_calibration_takes_no_more_but_answers_for_what_it_has(
+    calibration: Calibration,
+) -> None:
     finished = calibration.client.post(f"/v1/calibrations/{calibration.id}/finish")
     assert finished.status_code == 202
     answer = put(calibration.client, calibration.id, 1, dense_frame(1))
@@ -218,7 +233,7 @@ def test_a_finished_calibration_takes_no_more_but_answers_for_what_it_has(calibr
 
 
 @pytest.mark.parametrize("segment", ["..%2f..%2fetc", "%2e%2e", ".hidden", "a%00b", "a b"])
-def test_a_name_that_is_a_path_is_refused(calibration, segment):
+def test_a_name_that_is_a_path_is_refused(calibration: Calibration, segment: str) -> None:
     answer = put(calibration.client, calibration.id, 1, dense_frame(1), group=segment)
     assert answer.status_code in (404, 422)
     calibration.assert_intact()
