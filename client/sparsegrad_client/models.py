@@ -144,7 +144,6 @@ def _load(
         )
     except (OSError, ValueError) as error:
         raise _not_loaded(place, "model", error) from error
-    model.eval()
     return model
 
 

@@ -126,10 +126,12 @@ def _read_file(path: Path) -> Table:
         raise InvalidInput(
             f"data set {path}: expected {', '.join(_FORMATS)}; got {path.suffix or 'no suffix'}"
         )
+    if not path.stat().st_size:
+        raise InvalidInput(f"data set {path} has no rows: the file is empty")
     reader, options = _FORMATS[path.suffix]
     try:
         rows = datasets.load_dataset(reader, data_files=str(path), split="train", **options)
-    except (datasets.exceptions.DatasetGenerationError, ValueError) as error:
+    except (datasets.exceptions.DatasetGenerationError, ValueError, StopIteration) as error:
         cause = error.__cause__ or error
         reason = " ".join(str(cause).split())[:300]
         raise InvalidInput(f"data set {path}: cannot be read as {path.suffix}: {reason}") from error

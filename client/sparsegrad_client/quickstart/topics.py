@@ -104,7 +104,7 @@ def _pair(sentences: Sequence[str]) -> Iterator[str]:
     held = ""
     for sentence in sentences:
         joined = f"{held} {sentence}".strip()
-        if held and len(joined) <= MAX_CHARACTERS:
+        if held and MIN_CHARACTERS <= len(joined) <= MAX_CHARACTERS:
             yield joined
             held = ""
             continue

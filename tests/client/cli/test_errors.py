@@ -1,0 +1,112 @@
+"""Errors are one line that says what to do, and an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.commands import Run
+
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing answers
+OFFLINE = {"HF_ENDPOINT": NOWHERE}
+TRAIN = ("train", "--model", ".", "--basis", "team/b", "--output", "out")
+
+
+def _tsv(folder: Path) -> str:
+    path = folder / "train.tsv"
+    path.write_text("sentence\tlabel\n" + "A sentence.\t1\nAnother one.\t0\n" * 20)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["llama-2-7b", "meta-llama/Llama-2-7b-hf"])
+def test_a_hub_that_cannot_be_reached_says_which_model_and_what_to_pass(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    failed = run("calibrate", "--model", name, HF_HOME=str(tmp_path / "hub"), **OFFLINE)
+    assert failed.returncode == 1
+    assert "meta-llama/Llama-2-7b-hf" in failed.stderr
+    assert "pass --model FOLDER" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert failed.stderr.strip().count("\n") == 0
+
+
+def test_a_data_set_that_cannot_be_reached_says_what_to_pass(run: Run, tmp_path: Path) -> None:
+    failed = run(
+        *TRAIN, "--dataset", "nyu-mll/glue:cola:train", HF_HOME=str(tmp_path / "hub"), **OFFLINE
+    )
+    assert failed.returncode == 1
+    assert "nyu-mll/glue:cola:train" in failed.stderr
+    assert "pass a local jsonl, csv, tsv or txt file" in failed.stderr
+
+
+def test_a_server_that_is_down_is_named(run: Run) -> None:
+    failed = run("bases", "list", "--server", NOWHERE)
+    assert failed.returncode == 1
+    assert NOWHERE in failed.stderr
+    assert failed.stderr.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("calibrate", "--model", "m", "--name", "no-namespace"), "no-namespace"),
+        (("calibrate", "--model", "m", "--dataset", "rows.tsv"), "there is no file rows.tsv"),
+        (("calibrate", "--model", "./nowhere"), "expected a folder that holds a model"),
+        (("bases", "alias", "set", "team/x", "prod"), "expected team/name@3, got team/x"),
+        ((*TRAIN, "--dataset", "rows.csv"), "there is no file rows.csv"),
+    ],
+)
+def test_wrong_arguments_are_named(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    failed = run(*arguments, HF_HUB_OFFLINE="1")
+    assert failed.returncode == 1
+    assert said in failed.stderr
+    assert failed.stderr.startswith("error: ")
+    assert failed.stderr.strip().count("\n") == 0
+
+
+def test_an_encoder_without_labels_is_told_how_to_give_them(run: Run, minilm_folder: str) -> None:
+    failed = run("calibrate", "--model", minilm_folder)
+    assert failed.returncode == 1
+    assert "--dataset and --label-column" in failed.stderr
+
+
+def test_a_column_that_is_not_there_is_answered_with_those_that_are(
+    run: Run, minilm_folder: str, tmp_path: Path
+) -> None:
+    failed = run(
+        "calibrate",
+        "--model",
+        minilm_folder,
+        "--dataset",
+        _tsv(tmp_path),
+        "--label-column",
+        "klass",
+    )
+    assert failed.returncode == 1
+    assert "no column 'klass'; it has sentence, label" in failed.stderr
+
+
+def test_training_never_writes_over_what_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    failed = run(*TRAIN, "--dataset", _tsv(tmp_path))
+    assert failed.returncode == 1
+    assert "expected a new or empty folder" in failed.stderr
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_wrong_usage_is_exit_code_2(run: Run) -> None:
+    failed = run("calibrate")
+    assert failed.returncode == 2
+    assert "--model" in failed.stderr
+
+
+def test_debug_shows_the_trace(run: Run) -> None:
+    failed = run("--debug", "calibrate", "--model", "./nowhere")
+    assert failed.returncode == 1
+    assert "Traceback" in failed.stderr
+
+
+def test_the_token_is_no_option(run: Run) -> None:
+    assert "--token" not in run("calibrate", "--help").stdout
+    assert run("bases", "list", "--token", "secret").returncode == 2
