@@ -1,8 +1,6 @@
 """The Gram matrices of one group, summed gradient by gradient.
 
-Only the upper triangles are summed, a panel of rows at a time: half the work, and the only
-temporary is one panel, however large D is. Products are taken in the gradient's precision
-(float32 for half types) and summed in float64.
+Products are taken in the gradient's precision (float32 for half types), summed in float64.
 """
 
 from __future__ import annotations
@@ -16,11 +14,11 @@ from numpy.typing import NDArray
 from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, ShapeMismatch
 
 from .arrays import Float64Array, FloatArray, scaled, squared_norm, working_precision
+from .panels import PANEL_ROWS, add_product, add_symmetrized, mirrored, panels
 
 Normalization = Literal["none", "frobenius"]
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
 
-PANEL_ROWS = 256  # rows of a Gram matrix summed at once; the fastest of 128, 256, 512 and 1024
 SUMS_TOLERANCE = 1e-3  # relative; a sum of TF32 products on a GPU is no more symmetric than this
 
 
@@ -90,12 +88,12 @@ class GramMatrices:
     @property
     def A_in(self) -> Float64Array:  # noqa: N802
         """Σ GᵀG, D_in × D_in, exactly symmetric; a view that the next gradient changes."""
-        return _mirrored(self._in)
+        return mirrored(self._in)
 
     @property
     def A_out(self) -> Float64Array:  # noqa: N802
         """Σ GGᵀ, D_out × D_out, exactly symmetric; a view that the next gradient changes."""
-        return _mirrored(self._out)
+        return mirrored(self._out)
 
     def add_dense(self, G: NDArray[Any]) -> None:
         """Add one gradient, D_out × D_in.
@@ -107,8 +105,8 @@ class GramMatrices:
         values, exponent = scaled(G, (self.d_out, self.d_in), "G")
         weight = self._admit(squared_norm(values), exponent)
         if weight:
-            _add_product(self._in, values, values, weight)
-            _add_product(self._out, values.T, values.T, weight)
+            add_product(self._in, values, values, weight)
+            add_product(self._out, values.T, values.T, weight)
 
     def add_factored(self, g: NDArray[Any], x: NDArray[Any]) -> None:
         """Add the gradient gᵀx, by the cheaper way (`cheapest_route`).
@@ -135,8 +133,8 @@ class GramMatrices:
             weight = self._admit(energy, exponent)
             factors = ((x_values, x_side), (g_values, (x_values @ x_values.T) @ g_values))
         if weight:
-            _add_product(self._in, *factors[0], weight)
-            _add_product(self._out, *factors[1], weight)
+            add_product(self._in, *factors[0], weight)
+            add_product(self._out, *factors[1], weight)
 
     def add_sums(
         self, A_in: NDArray[Any], A_out: NDArray[Any], count: int, *, zero_count: int = 0
@@ -162,8 +160,8 @@ class GramMatrices:
             raise InvalidInput(f"expected counts of 0 or more, got {count} and {zero_count}")
         energy = _trace(sum_in)
         _check_traces(energy, _trace(sum_out), count, self.normalize)
-        _add_symmetrized(self._in, sum_in)
-        _add_symmetrized(self._out, sum_out)
+        add_symmetrized(self._in, sum_in)
+        add_symmetrized(self._out, sum_out)
         self.count += count
         self.zero_count += zero_count
         self.energy += energy
@@ -282,37 +280,6 @@ def _check_traces(
         )
 
 
-def _panels(size: int) -> range:
-    return range(0, size, PANEL_ROWS)
-
-
-def _add_product(total: Float64Array, left: FloatArray, right: FloatArray, weight: float) -> None:
-    """Add weight · leftᵀ right, a symmetric product, to the upper triangle."""
-    for start in _panels(len(total)):
-        stop = start + PANEL_ROWS
-        product = left[:, start:stop].T @ right[:, start:]
-        total[start:stop, start:] += np.multiply(product, weight, dtype=np.float64)
-
-
-def _add_symmetrized(total: Float64Array, matrix: FloatArray) -> None:
-    """Add (matrix + matrixᵀ) / 2 to the upper triangle."""
-    for start in _panels(len(total)):
-        rows, rest = slice(start, start + PANEL_ROWS), slice(start, None)
-        total[rows, rest] += 0.5 * np.add(
-            matrix[rows, rest], matrix[rest, rows].T, dtype=np.float64
-        )
-
-
-def _mirrored(total: Float64Array) -> Float64Array:
-    """The upper triangle copied onto the lower one, in place; no sum reads the lower."""
-    for start in _panels(len(total)):
-        stop = start + PANEL_ROWS
-        total[stop:, start:stop] = total[start:stop, stop:].T
-        corner = total[start:stop, start:stop]
-        corner[:] = np.triu(corner) + np.triu(corner, 1).T
-    return total
-
-
 def _checked_sum(matrix: NDArray[Any], size: int, name: str) -> FloatArray:
     """A matrix that can be a Gram matrix, as far as its symmetry and diagonal tell."""
     if np.shape(matrix) != (size, size):
@@ -323,7 +290,7 @@ def _checked_sum(matrix: NDArray[Any], size: int, name: str) -> FloatArray:
     largest = float(np.diagonal(values).max(initial=0.0))
     skew = max(
         float(np.abs(values[s : s + PANEL_ROWS] - values[:, s : s + PANEL_ROWS].T).max())
-        for s in _panels(size)
+        for s in panels(size)
     )
     if skew > SUMS_TOLERANCE * largest or np.diagonal(values).min() < -SUMS_TOLERANCE * largest:
         raise InvalidInput(

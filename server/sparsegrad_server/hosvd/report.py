@@ -110,7 +110,7 @@ class HeldOutReport:
         )
 
     def _share(self, held: float) -> float:
-        return min(held / self._energy, 1.0)
+        return min(held / self._energy, 1.0) if self._count else 0.0
 
     def _top(self, touched: _Touched) -> TopEntries:
         return TopEntries(

@@ -1,0 +1,196 @@
+"""The streamed HOSVD against the SVD of the two unfoldings: time, memory, agreement.
+
+Each measurement runs in a process of its own, so that its peak memory is its own. Gradients are
+made from a seed, one at a time: the streamed method holds one, the others must hold them all.
+
+    python benchmarks/hosvd.py [--quick] [--repeats 3] [--repeats-reference 1] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsegrad_server.hosvd import Basis, GramMatrices, compute_basis, principal_angles
+from sparsegrad_server.hosvd.eigen import with_fixed_signs
+
+LEADING = 64  # columns whose subspaces are compared
+INNER = 128  # rank of a gradient's structured part
+REFERENCES = ("tensorly", "torch")
+
+Gradient = NDArray[np.float32]
+
+
+def gradients(count: int, d_out: int, d_in: int) -> Iterator[Gradient]:
+    """Gradients as training gives them: shared directions of falling weight, and noise."""
+    shared = np.random.default_rng(0)
+    decay = (np.arange(1, INNER + 1) ** -0.75).astype(np.float32)
+    left = shared.standard_normal((d_out, INNER), dtype=np.float32) * decay
+    right = shared.standard_normal((INNER, d_in), dtype=np.float32) * decay[:, None]
+    for step in range(count):
+        own = np.random.default_rng(step + 1)
+        gradient = left @ own.standard_normal((INNER, INNER), dtype=np.float32) @ right
+        gradient += 0.05 * own.standard_normal((d_out, d_in), dtype=np.float32)
+        yield gradient
+
+
+def streamed(source: Iterator[Gradient], d_out: int, d_in: int) -> tuple[Basis, float]:
+    """Ours; the seconds leave out the making of the gradients."""
+    sums = GramMatrices(d_out, d_in)
+    seconds = 0.0
+    for gradient in source:
+        start = time.perf_counter()
+        sums.add_dense(gradient)
+        seconds += time.perf_counter() - start
+    start = time.perf_counter()
+    basis = compute_basis(sums)
+    return basis, seconds + time.perf_counter() - start
+
+
+def by_tensorly(source: Iterator[Gradient]) -> tuple[Basis, float]:
+    """The reference: the SVD of tensorly's unfoldings."""
+    from sparsegrad_server.hosvd.reference import reference_hosvd
+
+    stack = list(source)
+    start = time.perf_counter()
+    basis = reference_hosvd(stack)
+    return basis, time.perf_counter() - start
+
+
+def by_torch(source: Iterator[Gradient]) -> tuple[Basis, float]:
+    """The same SVDs by torch, the library of the paper's code."""
+    import torch
+
+    stack = list(source)
+    start = time.perf_counter()
+    sides = []
+    for unfolding in (np.concatenate(stack, axis=1), np.concatenate([G.T for G in stack], axis=1)):
+        left, values, _ = torch.linalg.svd(torch.from_numpy(unfolding), full_matrices=False)
+        sides.append((with_fixed_signs(left.double().numpy()), values.double().numpy() ** 2))
+    seconds = time.perf_counter() - start
+    (V, values_out), (U, values_in) = sides
+    energy = float(values_in.sum())
+    return Basis(U, V, values_in, values_out, energy), seconds
+
+
+def measure(method: str, count: int, d_out: int, d_in: int, output: str) -> None:
+    """One measurement, in this process; prints it as JSON and leaves the subspaces in `output`."""
+    source = gradients(count, d_out, d_in)
+    if method == "streamed":
+        basis, seconds = streamed(source, d_out, d_in)
+    else:
+        basis, seconds = {"tensorly": by_tensorly, "torch": by_torch}[method](source)
+    np.savez(output, U=basis.U[:, :LEADING], V=basis.V[:, :LEADING])
+    # Linux counts ru_maxrss in KiB.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+
+
+def in_fresh_process(method: str, shape: tuple[int, int, int], output: Path) -> dict[str, Any]:
+    """`measure`, where nothing else has used memory yet."""
+    command = [sys.executable, __file__, "--measure", method, *map(str, shape), str(output)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def repeated(
+    method: str, shape: tuple[int, int, int], output: Path, repeats: int
+) -> dict[str, Any]:
+    """Medians over fresh processes."""
+    runs = [in_fresh_process(method, shape, output) for _ in range(repeats)]
+    return {
+        "method": method,
+        "gradients": shape[0],
+        "repeats": repeats,
+        "seconds": statistics.median(run["seconds"] for run in runs),
+        "peak_bytes": statistics.median(run["peak_bytes"] for run in runs),
+    }
+
+
+def largest_angle(a: Path, b: Path) -> float:
+    """Between the leading subspaces that two methods left, the larger side's."""
+    with np.load(a) as ours, np.load(b) as theirs:
+        return max(float(principal_angles(ours[side], theirs[side])[-1]) for side in "UV")
+
+
+def compare(shape: tuple[int, int, int], repeats: int, repeats_reference: int) -> list[Any]:
+    """Every method on the same gradients."""
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = {method: Path(folder) / f"{method}.npz" for method in ("streamed", *REFERENCES)}
+        rows = [repeated("streamed", shape, outputs["streamed"], repeats)]
+        for method in REFERENCES:
+            if importlib.util.find_spec(method) is None:
+                print(f"{method} is not installed: left out")
+                continue
+            row = repeated(method, shape, outputs[method], repeats_reference)
+            row["times_slower"] = row["seconds"] / rows[0]["seconds"]
+            row["angle"] = largest_angle(outputs["streamed"], outputs[method])
+            rows.append(row)
+    return rows
+
+
+def memory_by_count(d_out: int, d_in: int) -> list[Any]:
+    """The streamed method's peak for more and more gradients."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "basis.npz"
+        return [repeated("streamed", (n, d_out, d_in), output, 1) for n in (10, 30, 90)]
+
+
+def show(rows: list[Any]) -> None:
+    """A table in Markdown, to be quoted as it is."""
+    print("| method | N | seconds | peak memory, MiB | times slower | largest angle |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        slower = f"{row['times_slower']:.1f}" if "times_slower" in row else ""
+        angle = f"{row['angle']:.1e}" if "angle" in row else ""
+        peak = row["peak_bytes"] / 2**20
+        print(
+            f"| {row['method']} | {row['gradients']} | {row['seconds']:.2f} | {peak:.0f} "
+            f"| {slower} | {angle} |"
+        )
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="768 x 192 instead of 3072 x 768")
+    parser.add_argument("--gradients", type=int, default=30)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats-reference", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        method, count, d_out, d_in, output = options.measure
+        measure(method, int(count), int(d_out), int(d_in), output)
+        return
+    d_out, d_in = (768, 192) if options.quick else (3072, 768)
+    print(f"{options.gradients} gradients of {d_out} x {d_in}, float32, {os.cpu_count()} cores\n")
+    comparison = compare(
+        (options.gradients, d_out, d_in), options.repeats, options.repeats_reference
+    )
+    show(comparison)
+    print("\nThe streamed method, by the number of gradients:\n")
+    memory = memory_by_count(d_out, d_in)
+    show(memory)
+    if options.json:
+        options.json.write_text(json.dumps({"comparison": comparison, "memory": memory}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
