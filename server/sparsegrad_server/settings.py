@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(
         default=0.5, gt=0, description="seconds between a worker's looks for a job"
     )
+    partial_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="seconds of summing after which partial Gram matrices are kept on disk",
+    )
     worker_threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,

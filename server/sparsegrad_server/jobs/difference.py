@@ -44,7 +44,7 @@ def difference(store: BasisStore, a: BasisManifest, b: BasisManifest) -> BasisDi
 def _check_shapes(a: BasisGroup, b: BasisGroup) -> None:
     if (a.d_out, a.d_in) != (b.d_out, b.d_in):
         raise ShapeMismatch(
-            f"group {a.name}: {a.d_out} × {a.d_in} in one basis, {b.d_out} × {b.d_in} in the "
+            f"group {a.name}: {a.d_out} by {a.d_in} in one basis, {b.d_out} by {b.d_in} in the "
             "other: are they of one model?"
         )
 

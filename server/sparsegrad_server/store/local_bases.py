@@ -40,7 +40,7 @@ class LocalBasisStore(BasisStore):
     @contextmanager
     def draft(self, key: str) -> Iterator[_LocalDraft]:
         """Begin a basis in a folder of its own."""
-        staging = Staging(self._drafts / key)
+        staging = Staging(self._drafts / key / "draft")
         staging.sweep(timedelta(0), datetime.now(UTC))
         with staging.path() as folder:
             folder.mkdir()

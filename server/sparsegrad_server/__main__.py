@@ -1,0 +1,5 @@
+"""``python -m sparsegrad_server``: the command ``sparsegrad-server``."""
+
+from .cli import main
+
+main()

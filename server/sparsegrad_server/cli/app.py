@@ -1,0 +1,55 @@
+"""The application: its subcommands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from sparsegrad_shared.errors import SparseGradError
+
+from . import serve, token, worker
+
+_OURS = ("sparsegrad_server", "sparsegrad_shared")
+
+app = typer.Typer(
+    name="sparsegrad-server",
+    help="Store gradients, compute bases from them, and keep the bases for the whole team.",
+    epilog="Every setting is also read from the environment: --data is SPARSEGRAD_DATA.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
+app.add_typer(token.app, name="token")
+
+
+def main() -> None:
+    """Run the command line; an error is one line on standard error.
+
+    Exit codes: 0, done; 1, an error; 2, wrong usage.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        app()
+    except SparseGradError as error:
+        _fail(error.message)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(_OURS):
+            raise
+        _fail(f"sparsegrad-server needs {error.name}: pip install 'sparsegrad-peft[server]'")
+    except OSError as error:
+        _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(1)

@@ -1,0 +1,46 @@
+"""The job that sums gradients while they arrive, so that little is left after the finish."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from sparsegrad_shared.calibrations import GroupSpec
+
+from ..catalog import calibrations, gradients
+from ..catalog.tables import GradientRow
+from . import queue
+from .summing import fitted, is_worth_summing, leading_run, sum_group
+from .work import Work
+
+
+def accumulate(work: Work) -> None:
+    """Sum what is worth summing, until nothing is; a finished calibration is left to `publish`.
+
+    Raises:
+        SparseGradError: when a gradient cannot be used; names it.
+        Stopped: when the worker shall stop.
+        LeaseLost: when the job is another worker's by now.
+    """
+    while not _completed(work):
+        for group in work.manifest.groups:
+            run = leading_run(fitted(group, work.rows(group)))
+            if is_worth_summing(group, run, work.partials.gradients(group.name)):
+                sum_group(work, group, run)
+
+
+def _completed(work: Work) -> bool:
+    """End the job unless something waits; decided in one transaction, so nothing is missed."""
+    with work.catalog.writing() as session:
+        row = calibrations.get(session, work.calibration_id)
+        if row.state == "open" and any(_waits(work, session, g) for g in work.manifest.groups):
+            return False
+        queue.complete(session, work.lease, datetime.now(UTC))
+        return True
+
+
+def _waits(work: Work, session: Session, group: GroupSpec) -> bool:
+    rows: list[GradientRow] = gradients.stored(session, work.calibration_id, group.name)
+    run = leading_run(fitted(group, rows))
+    return is_worth_summing(group, run, work.partials.gradients(group.name))

@@ -1,0 +1,100 @@
+"""Summing the Gram matrices of a group, gradient by gradient, rising by index.
+
+The order is always the same, whatever order the gradients arrived in and however often a worker
+died, so the same gradients give the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sparsegrad_shared.calibrations import GroupSpec
+from sparsegrad_shared.errors import SparseGradError
+
+from ..catalog.tables import GradientRow
+from ..hosvd import GramMatrices
+from ..store.gradients import Tensors
+from .partial import PartialSum
+from .work import Stopped, Work
+
+MOST_WAITING = 16  # gradients that wait for others to come before they are summed together
+
+
+def fitted(group: GroupSpec, rows: Sequence[GradientRow]) -> list[GradientRow]:
+    """Those of a group's stored gradients that its basis is fitted on."""
+    return [row for row in rows if row.index < group.gradients]
+
+
+def held_out(group: GroupSpec, rows: Sequence[GradientRow]) -> list[GradientRow]:
+    """Those of a group's stored gradients that its basis is judged on."""
+    return [row for row in rows if row.index >= group.gradients]
+
+
+def leading_run(rows: Sequence[GradientRow]) -> list[GradientRow]:
+    """The gradients before the first slot that is still empty; more may yet come behind them."""
+    gap = next((place for place, row in enumerate(rows) if row.index != place), len(rows))
+    return list(rows[:gap])
+
+
+def is_worth_summing(group: GroupSpec, run: Sequence[GradientRow], summed: int) -> bool:
+    """Whether to sum the gradients of `run` beyond the first `summed` now, or to await more.
+
+    A partial sum is read and written each time, and may be far larger than a gradient: sum when
+    as many bytes wait, or `MOST_WAITING` gradients, or when no more will come.
+    """
+    waiting = run[summed:]
+    if not waiting or len(run) == group.gradients:
+        return bool(waiting)
+    sum_bytes = 8 * (group.d_in**2 + group.d_out**2)
+    return len(waiting) >= MOST_WAITING or sum(row.bytes for row in waiting) >= sum_bytes
+
+
+def sum_group(work: Work, group: GroupSpec, rows: Sequence[GradientRow]) -> GramMatrices:
+    """The Gram matrices of `rows`, from the furthest partial sum on; the result is kept as one.
+
+    Args:
+        work: the job.
+        group: the group.
+        rows: stored gradients, rising by index.
+
+    Raises:
+        CorruptFile: when a gradient cannot be read; names it.
+        Stopped: when the worker shall stop; what was summed is kept.
+        LeaseLost: when the job is another worker's by now.
+    """
+    empty = GramMatrices(group.d_out, group.d_in, normalize=work.manifest.options.normalize)
+    partial = work.partials.load(group.name, rows) or PartialSum(empty)
+    kept, kept_at = partial.gradients, time.monotonic()
+    try:
+        for row in rows[partial.gradients :]:
+            work.monitor.step(f"summing gradients of {group.name}", partial.gradients, len(rows))
+            _add(partial.gram, group, row, work.read(group, row))
+            partial.gradients += 1
+            if time.monotonic() - kept_at >= work.settings.partial_seconds:
+                work.partials.save(group.name, rows, partial)
+                kept, kept_at = partial.gradients, time.monotonic()
+    except (Stopped, SparseGradError):
+        if partial.gradients > kept:
+            work.partials.save(group.name, rows, partial)
+        raise
+    if partial.gradients > kept:
+        work.partials.save(group.name, rows, partial)
+    return partial.gram
+
+
+def _add(gram: GramMatrices, group: GroupSpec, row: GradientRow, tensors: Tensors) -> None:
+    try:
+        if row.form == "dense":
+            gram.add_dense(tensors["G"])
+        elif row.form == "factored":
+            gram.add_factored(tensors["g"], tensors["x"])
+        else:
+            gram.add_sums(
+                tensors["A_in"],
+                tensors["A_out"],
+                row.count - row.zero_count,
+                zero_count=row.zero_count,
+            )
+    except SparseGradError as error:
+        raise type(error)(f"gradient {group.name}/{row.index}: {error.message}") from error

@@ -1,0 +1,114 @@
+"""What a job has at hand while it runs, and how it tells how far it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+from sparsegrad_shared.calibrations import CalibrationManifest, GradientForm, GroupSpec
+
+from ..catalog import Catalog, calibrations, gradients
+from ..catalog.tables import GradientRow
+from ..settings import Settings
+from ..store.bases import BasisStore
+from ..store.files import Staging
+from ..store.gradients import GradientStore, Tensors
+from . import queue
+from .partial import PartialSums
+from .queue import Lease, LeaseLost
+
+REPORT_SECONDS = 0.3  # between two writings of a job's progress
+
+
+class Stopped(Exception):
+    """The worker was asked to stop: the job is given back as it stands."""
+
+
+class Monitor:
+    """Where a job says how far it is, and hears that it must not go on.
+
+    Args:
+        catalog: where the job's row is.
+        lease: the right to write there.
+        stop: set when the worker shall stop.
+    """
+
+    def __init__(self, catalog: Catalog, lease: Lease, stop: threading.Event) -> None:
+        self._catalog = catalog
+        self._lease = lease
+        self._stop = stop
+        self._lost = threading.Event()
+        self._phase = ""
+        self._written = 0.0
+
+    def lose(self) -> None:
+        """Have the job end at its next step, since its lease is another's."""
+        self._lost.set()
+
+    def step(self, phase: str, completed: int, total: int) -> None:
+        """Tell how far the job is; written down when it is news, or a while has passed.
+
+        Raises:
+            Stopped: when the worker shall stop.
+            LeaseLost: when the job is another worker's by now.
+        """
+        if self._lost.is_set():
+            raise LeaseLost(f"job {self._lease.job_id} is another worker's by now")
+        if self._stop.is_set():
+            raise Stopped
+        now = time.monotonic()
+        if phase == self._phase and now - self._written < REPORT_SECONDS:
+            return
+        with self._catalog.writing() as session:
+            queue.report(session, self._lease, phase, completed, total, datetime.now(UTC))
+        self._phase, self._written = phase, now
+
+
+@dataclass(frozen=True)
+class Work:
+    """A leased job with its calibration, and the parts of the server that it needs."""
+
+    lease: Lease
+    catalog: Catalog
+    gradients: GradientStore
+    bases: BasisStore
+    settings: Settings
+    monitor: Monitor
+
+    @property
+    def calibration_id(self) -> str:
+        """The calibration that the job is for."""
+        return self.lease.calibration_id
+
+    @property
+    def folder(self) -> Path:
+        """What the calibration's jobs leave for one another."""
+        return self.settings.partial_folder / self.calibration_id
+
+    @cached_property
+    def manifest(self) -> CalibrationManifest:
+        """The calibration's manifest."""
+        with self.catalog.reading() as session:
+            return calibrations.manifest_of(calibrations.get(session, self.calibration_id))
+
+    @cached_property
+    def partials(self) -> PartialSums:
+        """The calibration's partial sums."""
+        staging = Staging(self.folder / "staging")
+        staging.sweep(timedelta(0), datetime.now(UTC))  # of workers that died: we are alone here
+        return PartialSums(self.folder / "sums", staging)
+
+    def rows(self, group: GroupSpec) -> list[GradientRow]:
+        """The stored gradients of a group, fitted and held out, rising by index."""
+        with self.catalog.reading() as session:
+            return gradients.stored(session, self.calibration_id, group.name)
+
+    def read(self, group: GroupSpec, row: GradientRow) -> Tensors:
+        """A stored gradient."""
+        form = cast(GradientForm, row.form)
+        return self.gradients.read(self.calibration_id, group, row.index, form)

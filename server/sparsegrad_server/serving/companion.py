@@ -1,0 +1,84 @@
+"""The worker that `serve` runs beside itself: a process of its own, started anew if it dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+from ..settings import Settings
+
+RESTART_SECONDS = 1.0
+STOP_SECONDS = 15.0
+# What a worker goes by; in its environment, since others may read a command line.
+_PASSED_ON = (
+    "data", "catalog_url", "lease_seconds", "poll_seconds", "partial_seconds", "worker_threads",
+)  # fmt: skip
+
+_log = logging.getLogger(__name__)
+
+
+class CompanionWorker:
+    """A worker process for as long as the context lasts.
+
+    Its standard input is a pipe of ours: when we die, however we die, it ends and the worker
+    stops. It is spawned, never forked: a fork would share locks and BLAS threads.
+
+    Args:
+        settings: the server's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = {**os.environ, **_environment(settings)}
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._process = self._spawn()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._keeper.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._stopping.set()
+            process = self._process
+        process.terminate()
+        self._keeper.join(STOP_SECONDS)
+        if self._keeper.is_alive():
+            process.kill()
+            self._keeper.join()
+
+    def _keep(self) -> None:
+        while True:
+            code = self._process.wait()
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+            if self._stopping.wait(RESTART_SECONDS):
+                return
+            _log.warning("the worker ended with code %d; starting another one", code)
+            with self._lock:
+                if self._stopping.is_set():
+                    return
+                self._process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "sparsegrad_server", "worker", "--until-input-ends"]
+        # Its standard output is our standard error: ours may be read by a parent program.
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=sys.stderr, env=self._environment
+        )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    values = settings.model_dump(mode="json", include=set(_PASSED_ON), exclude_none=True)
+    return {f"SPARSEGRAD_{name.upper()}": str(value) for name, value in values.items()}
