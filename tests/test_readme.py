@@ -1,0 +1,83 @@
+"""The README is true: its example runs as written, its commands and targets exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def _commands(program: str) -> list[str]:
+    """Every line of a shell block that calls `program`, from the program on."""
+    lines = [line for block in _blocks("sh") for line in block.splitlines()]
+    return [line[line.index(program) :] for line in lines if program in line.split()]
+
+
+def test_the_python_example_runs_as_written(tmp_path: Path) -> None:
+    (example,) = _blocks("python")
+    environment = os.environ | {"SPARSEGRAD_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    for name in ("SPARSEGRAD_SERVER", "SPARSEGRAD_TOKEN"):
+        environment.pop(name, None)
+    ran = subprocess.run(
+        [sys.executable, "-c", example],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "films-adapter" / "adapter.safetensors").is_file()
+
+
+@pytest.mark.parametrize("program", ["sparsegrad-client", "sparsegrad-server"])
+def test_every_command_shown_exists_with_its_options(program: str) -> None:
+    if program == "sparsegrad-client":
+        from sparsegrad_client.cli import app
+    else:
+        from sparsegrad_server.cli import app
+    commands = _commands(program)
+    assert len(commands) >= 3
+    for line in commands:
+        command = get_command(app)
+        words = shlex.split(line, comments=True)[1:]
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not hasattr(command, "commands"), f"no such command: {line}"
+        command.make_context(line, words)  # refuses what it does not know or misses
+
+
+def test_every_make_target_shown_exists() -> None:
+    targets = {line.split()[1] for line in _commands("make")}
+    assert {"quickstart", "test"} <= targets
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+
+
+def test_every_file_named_exists() -> None:
+    named = re.findall(r"`([\w.-]+\.(?:md|yml))`", README)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_extra_named_exists() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = set(re.findall(r"sparsegrad-peft\[(\w+)\]", README))
+    assert named
+    assert named <= set(project["optional-dependencies"])
