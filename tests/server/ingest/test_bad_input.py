@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from support.calibrations import Calibration
-from support.gradients import D_IN, D_OUT, dense, dense_frame, frame, put
+from support.gradients import D_IN, D_OUT, dense, dense_frame, frame, open_calibration, put
+from support.service import running
 
 from sparsegrad_shared.digests import content_digest, digest_of
 from sparsegrad_shared.errors import (
@@ -160,6 +162,15 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent(calibration: Calibra
     assert b" 413 " in answer.splitlines()[0]
     assert BodyTooLarge.type_uri().encode() in answer
     calibration.assert_intact()
+
+
+def test_a_client_in_the_middle_of_a_body_over_the_limit_gets_the_answer(tmp_path: Path) -> None:
+    limits = {"max_gradient_bytes": 4096, "max_namespace_bytes": 4096}
+    with running(tmp_path / "data", **limits) as service, service.client() as client:
+        calibration_id = open_calibration(client, gradients=2, held_out=0)
+        answer = put(client, calibration_id, 1, bytes(64 << 20))
+        assert_problem(answer, BodyTooLarge, "at most 4096 bytes")
+        assert put(client, calibration_id, 0, dense_frame(0)).status_code == 201
 
 
 def test_a_body_that_ends_early_leaves_nothing(calibration: Calibration) -> None:
