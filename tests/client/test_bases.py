@@ -165,7 +165,7 @@ def test_the_service_finds_compares_and_names_bases(
 
     async def find() -> None:
         async with AsyncBasisService(team_server.url, team_server.token) as service:
-            assert (await service.find_bases(name=name)).bases == (found,)
+            assert (await service.resolve(f"{name}:candidate")).digest == found.digest
             job = (await service.finish(found.calibration)).id
             assert [s.state async for s in service.watch_job(job)][-1] == "done"
 

@@ -7,6 +7,8 @@ import select
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -60,12 +62,28 @@ def test_a_server_that_died_is_started_again(client_home: Path) -> None:
     stop_embedded_servers()
 
 
-def test_two_servers_may_share_a_folder(tmp_path: Path) -> None:
-    with EmbeddedServer(tmp_path) as first, EmbeddedServer(tmp_path) as second:
-        assert first.config.url != second.config.url
-        assert first.config.token == second.config.token
-        assert _answers(first)
-        assert _answers(second)
+@pytest.mark.usefixtures("client_home")
+def test_two_servers_may_start_and_work_over_one_new_folder_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool, ExitStack() as stack:
+        starting = [pool.submit(EmbeddedServer, tmp_path / "shared") for _ in range(2)]
+        servers = [stack.enter_context(start.result()) for start in starting]
+        assert servers[0].config.url != servers[1].config.url
+
+        def calibrate_on(server: EmbeddedServer) -> str:
+            return calibrate(
+                tiny_models.bert(),
+                [tiny_models.classification_batch(0)],
+                f"local/{server.pid}",
+                server=server.config.url,
+                token=server.config.token,
+                steps=2,
+                held_out=0,
+            ).digest
+
+        digests = list(pool.map(calibrate_on, servers))
+        for server in servers:
+            with BasisService(server.config) as service:
+                assert {basis.digest for basis in service.find_bases().bases} == set(digests)
 
 
 def test_the_server_ends_with_a_parent_that_was_killed(client_home: Path) -> None:
