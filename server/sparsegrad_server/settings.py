@@ -12,6 +12,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 GIB = 1 << 30
 
 
+def _usable_cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it; macOS does not
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 class Settings(BaseSettings):
     """Where the server keeps its data, what it takes, and how its worker works.
 
@@ -72,7 +77,7 @@ class Settings(BaseSettings):
         description="seconds of summing after which partial Gram matrices are kept on disk",
     )
     worker_threads: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
+        default_factory=_usable_cpus,
         ge=1,
         description="threads of a worker's linear algebra; as many as it may use CPUs by default",
     )

@@ -67,8 +67,9 @@ async def receive(pieces: AsyncIterable[bytes], promise: Promise, path: Path) ->
     def write_out(file: BinaryIO, content: bytearray) -> None:
         hasher.update(content)
         file.write(content)
+        file.flush()
 
-    with path.open("xb", buffering=0) as file:
+    with path.open("xb") as file:
         try:
             async for piece in pieces:
                 received += len(piece)

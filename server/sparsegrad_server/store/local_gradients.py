@@ -5,10 +5,9 @@
     <calibration>/                      group; attribute `calibration`
         <group>/                        group; attributes `dtype`, `layers`
             dense/                      array (slots, d_out, d_in), a chunk a slot
-            factored/g/<index>/         array (T, d_out), one chunk
-            factored/x/<index>/         array (T, d_in), one chunk
-            sums/A_in/<index>/          array (d_in, d_in), one chunk
-            sums/A_out/<index>/         array (d_out, d_out), one chunk
+            g.<index>/, x.<index>/      arrays (T, d_out) and (T, d_in), one chunk each
+            A_in.<index>/               array (d_in, d_in), one chunk
+            A_out.<index>/              array (d_out, d_out), one chunk
 
 A chunk is a file of its own, unsharded: two writers never meet in one. Empty chunks are written,
 since otherwise a gradient of zeros and a lost one look alike. Zarr has no bfloat16 yet: such a
@@ -138,8 +137,7 @@ def _dense_chunk(index: int) -> str:
 
 
 def _path(home: Path, name: str, index: int) -> Path:
-    form = "factored" if name in FORM_TENSORS["factored"] else "sums"
-    return home / form / name / str(index)
+    return home / f"{name}.{index}"
 
 
 def _make_group(path: Path, attributes: dict[str, Any]) -> None:
@@ -149,10 +147,6 @@ def _make_group(path: Path, attributes: dict[str, Any]) -> None:
 def _make_slots(path: Path, group: GroupSpec) -> None:
     _make_group(path, {"dtype": group.dtype, "layers": list(group.layers)})
     _make_dense(path / "dense", group)
-    for form in ("factored", "sums"):
-        _make_group(path / form, {})
-        for name in FORM_TENSORS[form]:
-            _make_group(path / form / name, {})
 
 
 def _make_dense(path: Path, group: GroupSpec) -> zarr.Array[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections import Counter
@@ -12,10 +13,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy import select
 from support.calibrations import Calibration, begin
 from support.gradients import dense, dense_frame, open_calibration, put
 from support.service import Service, running
 
+from sparsegrad_server.catalog.tables import JobRow
 from sparsegrad_shared.digests import content_digest
 from sparsegrad_shared.errors import BodyTimeout, Overloaded, SlotBusy, SlotTaken, StorageFull
 from sparsegrad_shared.framing import Frame
@@ -134,6 +137,25 @@ def test_a_finish_during_an_upload_decides_for_what_was_stored_before(
         sender.sendall(b"".join(dense_frame(1)))
         assert b" 409 " in rest_of(sender).splitlines()[0]
     calibration.assert_intact()
+
+
+def test_what_a_killed_upload_left_is_swept_at_the_next_start(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as service, service.client() as client:
+        calibration_id = begin(service, client).id
+        calibration = Calibration(calibration_id, client, service)
+        with begin_slowly(calibration, 1, dense_frame(1)) as sender:
+            sender.sendall(b"".join(dense_frame(1))[:100])
+            service.kill()
+    (left,) = service.settings.staging_folder.iterdir()
+    os.utime(left, (0, 0))
+    with running(tmp_path / "data") as service, service.client() as client:
+        Calibration(calibration_id, client, service).assert_intact()
+
+
+def test_each_stored_gradient_asks_for_its_sum(calibration: Calibration) -> None:
+    with calibration.service.catalog.reading() as session:
+        jobs = session.scalars(select(JobRow).where(JobRow.calibration_id == calibration.id)).all()
+    assert [job.kind for job in jobs] == ["accumulate"]
 
 
 @pytest.mark.parametrize("enough", [1, 12])

@@ -62,7 +62,7 @@ def test_factors_and_sums_are_arrays_of_their_own(
     store.write("cal", group, 1, FACTORS)
     store.write("cal", group, 3, sums)
     root = zarr.open_group(tmp_path / "gradients" / "cal", mode="r")
-    for path, expected in (("factored/g/1", FACTORS["g"]), ("sums/A_out/3", sums["A_out"])):
+    for path, expected in (("g.1", FACTORS["g"]), ("A_out.3", sums["A_out"])):
         array = root[f"up/{path}"]
         assert isinstance(array, zarr.Array)
         np.testing.assert_array_equal(np.asarray(array[...]), expected)
@@ -91,7 +91,7 @@ def test_damage_on_the_disk_is_named(
     store.create("cal", manifest_of(group))
     store.write("cal", group, 0, tensors)
     home = tmp_path / "gradients" / "cal" / "up"
-    chunk = home / "dense" / "c.0.0.0" if form == "dense" else home / "factored/x/0/c.0.0"
+    chunk = home / "dense" / "c.0.0.0" if form == "dense" else home / "x.0/c.0.0"
     content = bytearray(chunk.read_bytes())
     content[10] ^= 4
     kept = {"a flipped bit": content, "a lost end": content[:-8], "nothing left": b""}
