@@ -59,9 +59,9 @@ def fetch_basis(reference: str, server: str | None = None, token: str | None = N
         with open_service(server, token) as service:
             return fetch_with(service, reference, name)
     except _NO_SERVER as error:
-        digest = ResolvedVersions(resolved_folder(), name).digest(parsed)
+        digest = parsed.digest or ResolvedVersions(resolved_folder(), name).digest(parsed)
         if digest is None or not cache.is_whole(digest):
-            raise _cannot_mend(cache, parsed.digest, error) from error
+            raise _cannot_mend(cache, digest, error) from error
         warnings.warn(f"{reference} comes from the cache: {error}", stacklevel=2)
         return _load(cache, digest, reference)
 

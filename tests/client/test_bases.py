@@ -102,6 +102,9 @@ def test_what_never_changes_needs_no_server_once_it_is_cached(
             fetch_basis(moving, url)
     with pytest.raises(ServerUnreachable):
         fetch_basis("team/short-lived@1", NOWHERE)  # another server's version 1
+    (_folder(client_home, basis) / "output.safetensors").write_bytes(b"")
+    with pytest.raises(CorruptFile, match=r"output\.safetensors.*fetched again, but"):
+        fetch_basis("team/short-lived@1", url)
 
 
 @pytest.mark.parametrize("file", ["output.safetensors", "report.json", "manifest.json"])

@@ -236,18 +236,18 @@ def test_a_loss_that_is_not_finite_leaves_the_model_and_what_is_stored_intact(
 def test_a_refusal_of_the_server_is_raised_in_the_training_thread(
     team_server: RunningServer,
 ) -> None:
+    name = _name()
+    with pytest.raises(KeyboardInterrupt) as cut:
+        _calibrate(team_server, name, progress=_interrupt_at(2, _interrupt))
+    calibration = _calibration_of(cut.value)
     with BasisService(team_server.url, team_server.token) as service:
 
         def finish_too_early() -> None:
-            with pytest.raises(KeyboardInterrupt) as cut:
-                _calibrate(team_server, name, progress=_interrupt_at(2, _interrupt))
-            calibration.append(_calibration_of(cut.value))
+            service.finish(calibration)
 
-        name, calibration = _name(), list[str]()
-        finish_too_early()
-        progress = _interrupt_at(3, lambda: (service.finish(calibration[0]), None)[1])
+        progress = _interrupt_at(3, finish_too_early)
         with pytest.raises(Conflict, match="finish"):
-            _calibrate(team_server, name, resume=calibration[0], progress=progress)
+            _calibrate(team_server, name, resume=calibration, progress=progress)
 
 
 def test_a_wrong_token_is_refused(team_server: RunningServer) -> None:
