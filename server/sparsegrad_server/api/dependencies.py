@@ -99,4 +99,3 @@ def authorize(scope: Scope) -> Callable[[Principal], Principal]:
 
 Reader = Annotated[Principal, Depends(authorize("read"))]
 Writer = Annotated[Principal, Depends(authorize("write"))]
-Admin = Annotated[Principal, Depends(authorize("admin"))]

@@ -105,7 +105,7 @@ def test_more_uploads_than_allowed_are_told_to_come_again(tmp_path: Path) -> Non
 
 
 def test_a_body_that_takes_too_long_is_refused(tmp_path: Path) -> None:
-    with running(tmp_path / "data", body_seconds=0.5) as service, service.client() as client:
+    with running(tmp_path / "data", body_seconds=2) as service, service.client() as client:
         calibration = begin(service, client)
         with begin_slowly(calibration, 1, dense_frame(1)) as sender:
             sender.sendall(b"".join(dense_frame(1))[:100])
