@@ -3,7 +3,7 @@
 Each measurement runs in a process of its own, so that its peak memory is its own. Gradients are
 made from a seed, one at a time: the streamed method holds one, the others must hold them all.
 
-    python benchmarks/hosvd.py [--quick] [--repeats 3] [--repeats-reference 1] [--json FILE]
+    python benchmarks/hosvd.py [--quick | --shape D_OUT D_IN] [--repeats 3] [--repeats-reference 1] [--json FILE]
 """
 
 from __future__ import annotations
@@ -169,6 +169,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="768 x 192 instead of 3072 x 768")
+    parser.add_argument("--shape", type=int, nargs=2, metavar=("D_OUT", "D_IN"))
     parser.add_argument("--gradients", type=int, default=30)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--repeats-reference", type=int, default=1)
@@ -179,7 +180,7 @@ def main() -> None:
         method, count, d_out, d_in, output = options.measure
         measure(method, int(count), int(d_out), int(d_in), output)
         return
-    d_out, d_in = (768, 192) if options.quick else (3072, 768)
+    d_out, d_in = options.shape or ((768, 192) if options.quick else (3072, 768))
     print(f"{options.gradients} gradients of {d_out} x {d_in}, float32, {os.cpu_count()} cores\n")
     comparison = compare(
         (options.gradients, d_out, d_in), options.repeats, options.repeats_reference
