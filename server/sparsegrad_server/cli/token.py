@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..catalog import Catalog
+    from ..catalog.tables import TokenRow
 
 app = typer.Typer(
     help="Make, list and revoke tokens.",
@@ -55,20 +56,12 @@ def create(
 @app.command("list")
 def list_tokens(data: Data = None) -> None:
     """List tokens: id, name, namespace, scope and state; never the token itself."""
-    from ..catalog import tokens
+    from ..auth import tokens
 
     now = datetime.now(UTC)
     with _catalog(data) as catalog, catalog.reading() as session:
         for row in tokens.every(session):
-            if row.revoked is not None:
-                state = "revoked"
-            elif row.expires is None:
-                state = "valid"
-            else:
-                state = (
-                    f"{'expired' if row.expires <= now else 'valid until'} {row.expires:%Y-%m-%d}"
-                )
-            typer.echo("\t".join((row.id, row.name, row.namespace, row.scope, state)))
+            typer.echo("\t".join((row.id, row.name, row.namespace, row.scope, _state(row, now))))
 
 
 @app.command()
@@ -80,10 +73,18 @@ def revoke(
 
     Example: sparsegrad-server token revoke tok-0123456789abcdef
     """
-    from ..catalog import tokens
+    from ..auth import tokens
 
     with _catalog(data) as catalog, catalog.writing() as session:
         tokens.revoke(session, token_id, datetime.now(UTC))
+
+
+def _state(row: TokenRow, now: datetime) -> str:
+    if row.revoked is not None:
+        return "revoked"
+    if row.expires is None:
+        return "valid"
+    return f"{'expired' if row.expires <= now else 'valid until'} {row.expires:%Y-%m-%d}"
 
 
 @contextmanager

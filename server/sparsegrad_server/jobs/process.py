@@ -47,7 +47,7 @@ def run_worker(settings: Settings, *, until_input_ends: bool) -> int:
     def work() -> None:
         try:
             worker.run(asked)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the main thread has to hear of any
             _log.exception("the worker broke down")
             broke.set()
         finally:

@@ -143,6 +143,7 @@ def complete(session: Session, lease: Lease, now: datetime, version: int | None 
     row = held(session, lease)
     row.version = version
     row.error = None
+    row.phase, row.completed = "done", row.total
     _end(row, "done", now)
 
 

@@ -1,0 +1,106 @@
+"""Workers as processes: killed, stopped, replaced; the result is the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.workbench import Workbench, group_of, manifest_of
+
+from sparsegrad_server.catalog.tables import JobRow
+from sparsegrad_server.jobs.process import is_alive
+
+# Enough that a job takes a second or more when every partial sum is kept.
+GROUP = group_of(d_out=320, d_in=192, gradients=80, held_out=1)
+LOOK_SECONDS = 0.01
+
+
+@contextmanager
+def worker(bench: Workbench, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process over the bench's folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sparsegrad_server", "worker", "--data", str(bench.settings.data)],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "SPARSEGRAD_WORKER_THREADS": "1",
+            "SPARSEGRAD_LEASE_SECONDS": "1",
+            "SPARSEGRAD_PARTIAL_SECONDS": "0",
+            "SPARSEGRAD_POLL_SECONDS": "0.05",
+            **environment,
+        },
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(bench: Workbench, job_id: str, *, steps: int = 0, ended: bool = False) -> JobRow:
+    """Look at a job until it has come so far, or has ended."""
+    pause = threading.Event()
+    for _ in range(int(120 / LOOK_SECONDS)):
+        with bench.catalog.reading() as session:
+            row = session.get_one(JobRow, job_id)
+        over = row.state in ("done", "failed")
+        if over or (not ended and row.state == "leased" and row.completed >= steps):
+            return row
+        pause.wait(LOOK_SECONDS)
+    raise AssertionError(f"the job came no further: {row.state}, {row.phase}, {row.completed}")
+
+
+@pytest.fixture
+def finished(bench: Workbench) -> str:
+    """The job of a finished calibration that no worker has looked at yet."""
+    calibration = bench.open(manifest_of([GROUP]))
+    bench.store_all(calibration, GROUP)
+    return bench.finish(calibration)
+
+
+def test_a_worker_killed_in_the_middle_is_replaced_and_the_digest_is_the_same(
+    bench: Workbench, finished: str
+) -> None:
+    with worker(bench) as first:
+        caught = wait_for(bench, finished, steps=1)
+        first.kill()
+        first.wait()
+    assert caught.state == "leased"
+    with worker(bench):
+        row = wait_for(bench, finished, ended=True)
+    assert (row.state, row.fence) == ("done", 2)
+    basis = bench.job(finished).basis
+    assert basis is not None
+    bench.bases.verify(basis.digest)
+    undisturbed = bench.publish(manifest_of([GROUP], name="team/undisturbed")).basis
+    assert undisturbed is not None
+    assert basis.digest == undisturbed.digest
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_is_asked_to_stop_gives_its_job_back_at_once(
+    bench: Workbench, finished: str, number: signal.Signals
+) -> None:
+    with worker(bench, SPARSEGRAD_LEASE_SECONDS="3600") as process:
+        wait_for(bench, finished, steps=1)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+    with bench.catalog.reading() as session:
+        row = session.get_one(JobRow, finished)
+    assert (row.state, row.attempts, row.leased_until) == ("queued", 0, None)
+    bench.work()
+    assert bench.job(finished).state == "done"
+
+
+def test_a_worker_gives_a_sign_of_life(bench: Workbench, finished: str, tmp_path: Path) -> None:
+    assert not is_alive(bench.settings)
+    with worker(bench):
+        wait_for(bench, finished)
+        assert is_alive(bench.settings)
