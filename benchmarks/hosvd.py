@@ -3,7 +3,8 @@
 Each measurement runs in a process of its own, so that its peak memory is its own. Gradients are
 made from a seed, one at a time: the streamed method holds one, the others must hold them all.
 
-    python benchmarks/hosvd.py [--quick | --shape D_OUT D_IN] [--repeats 3] [--repeats-reference 1] [--json FILE]
+    python benchmarks/hosvd.py [--quick | --shape D_OUT D_IN] [--repeats 3]
+                               [--repeats-reference 1] [--json FILE]
 """
 
 from __future__ import annotations
