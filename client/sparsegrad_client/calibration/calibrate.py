@@ -36,7 +36,14 @@ Progress = Callable[[str, int, int], None]
 
 COLLECTING = "collecting gradients"
 UPLOADING = "uploading gradients"
-DEFAULT_LR = 1e-5
+
+# The share of energy that the top 1% of entries hold in the basis, on gradients of an ordinary
+# fine-tuning (MiniLM, CoLA, 90 further steps, head trained) that no basis has seen:
+#
+#   lr               0     1e-5   5e-5   2e-4   1e-3
+#   intermediate   0.862  0.870  0.880  0.870  0.835   (0.836 in the original space)
+#   output         0.724  0.735  0.750  0.730  0.652   (0.339 in the original space)
+DEFAULT_LR = 5e-5
 
 
 def calibrate(
