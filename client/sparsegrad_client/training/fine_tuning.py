@@ -4,14 +4,16 @@
 
     OUTPUT/adapter/     the adapter (`sparsegrad_client.adapters`)
     OUTPUT/config.json  the model's config, with the classes of a classifier
+    OUTPUT/results.json what training did: an `Outcome`
     OUTPUT/tokenizer…   the tokenizer's files
     OUTPUT/merged/      the whole plain model and its tokenizer, when asked for
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
 
@@ -35,6 +37,7 @@ Progress = Callable[[str, int, int], None]
 
 ADAPTER_FOLDER = "adapter"
 MERGED_FOLDER = "merged"
+RESULTS_FILE = "results.json"
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,9 @@ def fine_tune(
     )
     seconds = monotonic() - began
     after = _measure(model, evaluate_on, how.metric, "evaluating after", progress)
-    save(task, output)
+    _save(task, output)
     handles = {id(layer.coordinates) for layer in layers}
-    return Outcome(
+    outcome = Outcome(
         before=before,
         after=after,
         losses=losses,
@@ -142,12 +145,14 @@ def fine_tune(
             if parameter.requires_grad and id(parameter) not in handles
         ),
         model_values=model_values,
-        adapter_bytes=folder_bytes(output / ADAPTER_FOLDER),
+        adapter_bytes=_folder_bytes(output / ADAPTER_FOLDER),
         seconds=seconds,
     )
+    (output / RESULTS_FILE).write_text(json.dumps(asdict(outcome), indent=2) + "\n")
+    return outcome
 
 
-def save(task: Task, output: Path) -> None:
+def _save(task: Task, output: Path) -> None:
     """Write the adapter, and what it takes to build the model that it belongs to."""
     output.mkdir(parents=True, exist_ok=True)
     task.model.config.save_pretrained(output)
@@ -193,7 +198,7 @@ def check_output(output: Path) -> None:
         )
 
 
-def folder_bytes(folder: Path) -> int:
+def _folder_bytes(folder: Path) -> int:
     """Bytes of the files in a folder."""
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from support.commands import Run
+from support.servers import RunningServer
 
 
 @pytest.fixture
@@ -40,3 +42,32 @@ def minilm_folder() -> str:
     from sparsegrad_client.quickstart.run import minilm
 
     return minilm().location
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(minilm_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two small blocks with MiniLM's tokenizer, as a model folder."""
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
+    config = BertConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def on_server(run: Run, team_server: RunningServer) -> Run:
+    """Run a command against the team's server, with its token."""
+    return partial(
+        run,
+        SPARSEGRAD_SERVER=team_server.url,
+        SPARSEGRAD_TOKEN=team_server.token,
+        HF_HUB_OFFLINE="1",
+    )

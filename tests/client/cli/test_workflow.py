@@ -1,0 +1,104 @@
+"""The commands one after the other, on a small model and a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.commands import Run
+from support.servers import RunningServer
+
+
+@pytest.fixture
+def data(tmp_path: Path, tiny_folder: Path) -> tuple[str, ...]:
+    """Options that name the model, the data and the columns."""
+    path = tmp_path / "films.tsv"
+    rows = [("A fine film.", "good"), ("Dull from start to end.", "bad")] * 40
+    path.write_text("text\tverdict\n" + "".join(f"{text}\t{label}\n" for text, label in rows))
+    return ("-m", str(tiny_folder), "-d", str(path), "--label-column", "verdict")
+
+
+def test_a_basis_is_made_inspected_named_and_trained_with(
+    on_server: Run, data: tuple[str, ...], tmp_path: Path
+) -> None:
+    calibrate = ("calibrate", *data, "--steps", "4", "--held-out", "2", "--name", "team/films")
+    first = on_server(*calibrate)
+    assert first.returncode == 0, first.stderr
+    assert "basis   team/films@1" in first.stdout
+    second = on_server(*calibrate, "--seed", "1")
+    assert "basis   team/films@2" in second.stdout
+
+    listed = on_server("bases", "list", "--name", "team/films").stdout
+    assert listed.index("team/films@2") < listed.index("team/films@1")
+    shown = on_server("bases", "show", "team/films@1").stdout
+    assert "tiny-bert (BertForSequenceClassification)" in shown
+    assert str(tmp_path) not in shown
+    report = on_server("bases", "report", "team/films").stdout
+    assert "team/films@2" in report
+    assert "intermediate" in report
+    diff = on_server("bases", "diff", "team/films@1", "team/films@1")
+    assert "0.000" in diff.stdout, diff.stderr
+    assert "before: " not in on_server("bases", "alias", "set", "team/films@1", "prod").stdout
+    moved = on_server("bases", "alias", "set", "team/films@2", "prod").stdout
+    assert "team/films:prod is version 2 (before: version 1)" in moved
+    lost = on_server("bases", "alias", "set", "team/films@1", "prod", "--expect", "1")
+    assert lost.returncode == 1
+    history = on_server("bases", "alias", "show", "team/films", "prod").stdout
+    assert "team/films:prod is version 2" in history
+    pulled = on_server("bases", "pull", "team/films:prod").stdout
+    assert (Path(pulled.splitlines()[1]) / "manifest.json").is_file()
+
+    train = ("train", *data, "--basis", "team/films:prod", "--epochs", "3", "--lr", "0.01")
+    trained = on_server(*train, "--output", str(tmp_path / "out"), "--merge")
+    assert trained.returncode == 0, trained.stderr
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["after"]["loss"] < results["before"]["loss"]
+    assert results["entries"] == 4 * round(0.01 * 32 * 64)
+    config = json.loads((tmp_path / "out" / "merged" / "config.json").read_text())
+    assert config["id2label"] == {"0": "bad", "1": "good"}
+
+
+def test_a_basis_that_does_not_exist_is_answered_with_those_that_do(
+    on_server: Run, data: tuple[str, ...]
+) -> None:
+    made = on_server("calibrate", *data, "--steps", "1", "--name", "team/known")
+    assert made.returncode == 0, made.stderr
+    failed = on_server("bases", "show", "team/known@7")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: ")
+    assert "1" in failed.stderr
+
+
+def test_an_interrupted_calibration_says_how_to_go_on_and_does(
+    on_server: Run, team_server: RunningServer, data: tuple[str, ...], client_home: Path
+) -> None:
+    calibrate = ("calibrate", *data, "--steps", "60", "--name", "team/interrupted")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from sparsegrad_client.cli import main; main()", *calibrate],
+        env=os.environ
+        | {
+            "SPARSEGRAD_SERVER": team_server.url,
+            "SPARSEGRAD_TOKEN": team_server.token,
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("collecting gradients: 0/63")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    calibration = said.split("--resume ")[1].split(")")[0]
+
+    resumed = on_server(*calibrate, "--resume", calibration)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "basis   team/interrupted@1" in resumed.stdout
