@@ -47,7 +47,8 @@ def main() -> None:
             raise
         _fail(f"sparsegrad-server needs {error.name}: pip install 'sparsegrad-peft[server]'")
     except OSError as error:
-        _fail(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        what = f"cannot use {error.filename}: {error.strerror}" if error.filename else str(error)
+        _fail(what)
 
 
 def _fail(message: str) -> None:

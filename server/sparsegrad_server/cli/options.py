@@ -10,6 +10,8 @@ import typer
 from sparsegrad_shared.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from ..settings import Settings
 
 Data = Annotated[
@@ -34,8 +36,13 @@ def settings_from(**options: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise InvalidInput("; ".join(problems)) from None
+        raise InvalidInput("; ".join(map(_said, error.errors()))) from None
+
+
+def _said(problem: ErrorDetails) -> str:
+    if not problem["loc"]:
+        return problem["msg"]
+    name = str(problem["loc"][0])
+    if problem["type"] == "missing":
+        return f"expected --{name} or SPARSEGRAD_{name.upper()}"
+    return f"{name}: {problem['msg']}; got {problem['input']!r}"

@@ -102,7 +102,8 @@ class Worker:
 
     def _do(self, work: Work) -> None:
         lease = work.lease
-        _log.info("job %s: %s of %s", lease.job_id, lease.kind, lease.calibration_id)
+        level = logging.INFO if lease.kind == "publish" else logging.DEBUG  # which is every second
+        _log.log(level, "job %s: %s of %s", lease.job_id, lease.kind, lease.calibration_id)
         try:
             _RUN[lease.kind](work)
         except Stopped:

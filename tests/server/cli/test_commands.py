@@ -1,0 +1,108 @@
+"""The command as people type it: helpful, quiet where a program reads, short when it fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sparsegrad_server.auth import tokens
+from sparsegrad_server.catalog import Catalog
+from sparsegrad_server.settings import Settings
+from sparsegrad_shared.errors import Unauthenticated
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if "SPARSEGRAD" not in name}
+    return subprocess.run(
+        [sys.executable, "-m", "sparsegrad_server", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**clean, "COLUMNS": "200", **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "serve"),
+        (("serve",), "Example"),
+        (("worker",), "Example"),
+        (("token",), "create"),
+        (("token", "create"), "Example"),
+    ],
+)
+def test_help_says_what_there_is(arguments: tuple[str, ...], said: str) -> None:
+    answer = run(*arguments, "--help")
+    assert answer.returncode == 0
+    assert said in answer.stdout
+
+
+def test_help_needs_no_extra_and_a_missing_one_is_named_in_one_line(tmp_path: Path) -> None:
+    # A folder in front of the path whose modules say that they are not installed.
+    for module in ("fastapi", "sqlalchemy", "pydantic_settings", "numpy"):
+        absent = f"raise ModuleNotFoundError('No module named {module}', name={module!r})"
+        (tmp_path / f"{module}.py").write_text(absent)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    assert run("--help", PYTHONPATH=path).returncode == 0
+    answer = run("serve", "--data", str(tmp_path / "data"), PYTHONPATH=path)
+    assert answer.returncode == 1
+    assert re.fullmatch(
+        r"error: sparsegrad-server needs \w+: pip install 'sparsegrad-peft\[server\]'\n",
+        answer.stderr,
+    )
+
+
+def test_a_token_is_printed_alone_then_listed_without_its_secret_then_revoked(
+    tmp_path: Path,
+) -> None:
+    environment = {"SPARSEGRAD_DATA": str(tmp_path / "data")}
+    made = run("token", "create", "--namespace", "team", "--scope", "write", **environment)
+    assert made.returncode == 0, made.stderr
+    secret = made.stdout.removesuffix("\n")
+    catalog = Catalog(Settings(data=tmp_path / "data").catalog_address)
+    with catalog.reading() as session:
+        principal = tokens.verify(session, secret, datetime.now(UTC))
+    assert (principal.namespace, principal.scope) == ("team", "write")
+    listed = run("token", "list", **environment).stdout
+    token_id, name, namespace, scope, state = listed.strip().split("\t")
+    assert (name, namespace, scope, state) == ("team-write", "team", "write", "valid")
+    assert secret not in listed
+    assert run("token", "revoke", token_id, **environment).returncode == 0
+    assert run("token", "list", **environment).stdout.strip().endswith("revoked")
+    with pytest.raises(Unauthenticated, match="revoked"), catalog.reading() as session:
+        tokens.verify(session, secret, datetime.now(UTC))
+
+
+def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    file = tmp_path / "file"
+    file.touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments, said in (
+            (("serve", "--data", data, "--port", port), f"{port}.*in use.*--port"),
+            (("serve", "--data", str(file / "data")), "cannot use .*/file: File exists"),
+            (("worker",), "--data or SPARSEGRAD_DATA"),
+            (("worker", "--data", data, "--threads", "0"), "worker_threads"),
+            (("token", "create", "--namespace", "../x", "--data", data), r"namespace.*\.\./x"),
+            (("token", "revoke", "tok-none", "--data", data), "token list"),
+        ):
+            answer = run(*arguments)
+            assert answer.returncode == 1, arguments
+            (line,) = [text for text in answer.stderr.splitlines() if "INFO" not in text]
+            assert re.search(rf"^error: .*{said}", line), line
+
+
+def test_a_health_check_fails_where_no_worker_runs(tmp_path: Path) -> None:
+    answer = run("worker", "--healthcheck", "--data", str(tmp_path))
+    assert answer.returncode == 1
+    assert "no sign of life" in answer.stderr
