@@ -6,6 +6,7 @@ A folder that holds a GGUF file and no `config.json` is converted to float32 onc
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -26,12 +27,13 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from sparsegrad_shared.digests import digest_of_file
-from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
+from sparsegrad_shared.errors import InvalidInput, MissingExtra, UnsupportedModel
 
 from . import hub
 from .home import home
 from .presets import SHORT_NAMES
 
+_GGUF_NEEDS = ("gguf", "accelerate")
 _PLAIN_NAMES = {"model", "snapshot", "."}
 
 
@@ -56,6 +58,7 @@ def find_model(name: str) -> ModelPlace:
 
     Raises:
         InvalidInput: when it is meant as a folder and there is none, or none with a model.
+        MissingExtra: when a GGUF file cannot be read without a further package.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -184,6 +187,11 @@ def _convert(file: Path) -> Path:
     target = home() / "models" / digest_of_file(file).removeprefix("sha256:")[:32]
     if target.is_dir():
         return target
+    missing = [name for name in _GGUF_NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtra(
+            f"{file}: a GGUF file needs more to be read; run: pip install {' '.join(missing)}"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix="converting-", dir=target.parent))
     try:
@@ -192,10 +200,6 @@ def _convert(file: Path) -> Path:
         model.save_pretrained(staging)
         AutoTokenizer.from_pretrained(file.parent, **options).save_pretrained(staging)
         _publish(staging, target)
-    except ImportError as error:
-        raise InvalidInput(
-            f"{file}: a GGUF file needs the package gguf: pip install gguf"
-        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
@@ -203,11 +207,19 @@ def _convert(file: Path) -> Path:
 
 def _publish(staging: Path, target: Path) -> None:
     """Make a finished folder appear whole under its name, whoever else makes the same one."""
-    for path in staging.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in (*staging.iterdir(), staging):
+        _fsync(path)
     try:
         staging.rename(target)
     except OSError:
         if not target.is_dir():
             raise
+    _fsync(target.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

