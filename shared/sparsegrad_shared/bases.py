@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from .calibrations import DatasetSource, HosvdOptions, LayerPath, Model, ModelSource
+from .calibrations import Answer, DatasetSource, HosvdOptions, LayerPath, Model, ModelSource
 from .errors import CorruptFile, UnknownGroup
 from .references import Digest, QualifiedName, Segment
 
@@ -117,7 +117,7 @@ class BasisManifest(Model):
         return (*(group.file for group in self.groups), self.report)
 
 
-class PublishedVersion(Model):
+class PublishedVersion(Answer):
     """A version under a name, and the basis that it is."""
 
     name: QualifiedName
@@ -137,7 +137,7 @@ class BasisVersion(PublishedVersion):
     manifest: BasisManifest
 
 
-class BasisList(Model):
+class BasisList(Answer):
     """The answer to a search; newest first."""
 
     bases: tuple[BasisVersion, ...]
@@ -149,7 +149,7 @@ class AliasTarget(Model):
     version: int = Field(ge=1)
 
 
-class AliasChange(Model):
+class AliasChange(Answer):
     """One entry of an alias's history."""
 
     version: int
@@ -157,7 +157,7 @@ class AliasChange(Model):
     by: str = Field(description="the name of the token that set it")
 
 
-class AliasStatus(Model):
+class AliasStatus(Answer):
     """What an alias names at present, and has named before; newest first."""
 
     name: QualifiedName
@@ -166,7 +166,7 @@ class AliasStatus(Model):
     history: tuple[AliasChange, ...]
 
 
-class GroupDifference(Model):
+class GroupDifference(Answer):
     """How far two bases lie apart in one group.
 
     Attributes:
@@ -184,7 +184,7 @@ class GroupDifference(Model):
     angles_out: tuple[float, ...]
 
 
-class BasisDifference(Model):
+class BasisDifference(Answer):
     """Principal angles between the leading subspaces of two bases, group by group."""
 
     a: Digest

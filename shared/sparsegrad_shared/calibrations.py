@@ -30,9 +30,15 @@ FORM_TENSORS: dict[GradientForm, tuple[str, ...]] = {
 
 
 class Model(BaseModel):
-    """The base of what is sent: immutable, and no member that is not known."""
+    """The base of what a client asks for: immutable, and no member that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Answer(BaseModel):
+    """The base of what a server answers: a newer one may say more than this client knows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class ModelSource(Model):
@@ -125,7 +131,7 @@ class CalibrationManifest(Model):
         return self
 
 
-class Limits(Model):
+class Limits(Answer):
     """What the server takes."""
 
     gradient_bytes: int = Field(description="bytes of one gradient's body")
@@ -134,7 +140,7 @@ class Limits(Model):
     body_seconds: float = Field(description="time for one body to arrive")
 
 
-class Estimate(Model):
+class Estimate(Answer):
     """What a calibration will take on the server."""
 
     disk_bytes: int
@@ -142,7 +148,7 @@ class Estimate(Model):
     seconds: float = Field(description="from the finish to the published basis")
 
 
-class CalibrationCreated(Model):
+class CalibrationCreated(Answer):
     """The answer to a new calibration."""
 
     id: Segment
@@ -150,7 +156,7 @@ class CalibrationCreated(Model):
     estimate: Estimate
 
 
-class GroupArrivals(Model):
+class GroupArrivals(Answer):
     """What has arrived of one group.
 
     Attributes:
@@ -166,7 +172,7 @@ class GroupArrivals(Model):
     zero: int
 
 
-class CalibrationStatus(Model):
+class CalibrationStatus(Answer):
     """A calibration's present state; a client that was cut off sends what is missing."""
 
     id: Segment
@@ -177,7 +183,7 @@ class CalibrationStatus(Model):
     job: Segment | None = Field(default=None, description="the job that `finish` started")
 
 
-class GradientStored(Model):
+class GradientStored(Answer):
     """The answer to a gradient that is on disk."""
 
     group: Segment

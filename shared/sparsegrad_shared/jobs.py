@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from .bases import PublishedVersion
-from .calibrations import Model
+from .calibrations import Answer
 from .errors import Problem
 from .references import Segment
 
@@ -16,7 +16,7 @@ JobState = Literal["queued", "leased", "done", "failed"]
 JOB_EVENT = "job"  # the server-sent event that carries a JobStatus
 
 
-class JobStatus(Model):
+class JobStatus(Answer):
     """A job's present state.
 
     Attributes:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .calibrations import Model
+from .calibrations import Answer
 from .references import Segment
 
 
-class Spectrum(Model):
+class Spectrum(Answer):
     """The eigenvalues of one Gram matrix, summed up.
 
     Attributes:
@@ -32,7 +32,7 @@ class Spectrum(Model):
     rank_99: int
 
 
-class TopEntries(Model):
+class TopEntries(Answer):
     """What the largest entries of held-out gradients hold, in one space.
 
     Attributes:
@@ -46,7 +46,7 @@ class TopEntries(Model):
     columns: float
 
 
-class BlockEnergy(Model):
+class BlockEnergy(Answer):
     """The share of ‖G‖² in the leading rows × columns of G̃."""
 
     rows: int
@@ -54,7 +54,7 @@ class BlockEnergy(Model):
     energy: float
 
 
-class GroupReport(Model):
+class GroupReport(Answer):
     """How good a basis is in one group.
 
     Attributes:
@@ -82,7 +82,7 @@ class GroupReport(Model):
     spectrum_out: Spectrum
 
 
-class BasisReport(Model):
+class BasisReport(Answer):
     """A basis's report, group by group."""
 
     format: Literal[1] = 1
