@@ -18,7 +18,7 @@ from sparsegrad_server.catalog.tables import JobRow
 from sparsegrad_server.jobs.process import is_alive
 
 # Enough that a job takes a second or more when every partial sum is kept.
-GROUP = group_of(d_out=320, d_in=192, gradients=80, held_out=1)
+GROUP = group_of(d_out=200, d_in=120, gradients=60, held_out=1)
 LOOK_SECONDS = 0.01
 
 
