@@ -195,14 +195,27 @@ def _convert(file: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix="converting-", dir=target.parent))
     try:
-        options = {"gguf_file": file.name}
-        model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **options)
-        model.save_pretrained(staging)
-        AutoTokenizer.from_pretrained(file.parent, **options).save_pretrained(staging)
+        _read_gguf(file).save_pretrained(staging)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        tokenizer.save_pretrained(staging)
         _publish(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def _read_gguf(file: Path) -> PreTrainedModel:
+    """The model of a GGUF file as one that was never quantised, so that it can be written."""
+    read = AutoModelForCausalLM.from_pretrained(
+        file.parent, gguf_file=file.name, dtype=torch.float32
+    )
+    settings = read.config.to_dict()
+    settings.pop("quantization_config", None)
+    plain: PreTrainedModel = AutoModelForCausalLM.from_config(
+        type(read.config).from_dict(settings), dtype=torch.float32
+    )
+    plain.load_state_dict(read.state_dict())
+    return plain
 
 
 def _publish(staging: Path, target: Path) -> None:
