@@ -211,7 +211,7 @@ def _read_gguf(file: Path) -> PreTrainedModel:
     )
     settings = read.config.to_dict()
     settings.pop("quantization_config", None)
-    plain: PreTrainedModel = AutoModelForCausalLM.from_config(
+    plain: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
         type(read.config).from_dict(settings), dtype=torch.float32
     )
     plain.load_state_dict(read.state_dict())
