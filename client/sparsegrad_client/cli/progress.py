@@ -80,26 +80,31 @@ class _Bars:
 class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._began: dict[str, float] = {}
+        self._began: dict[str, tuple[float, int]] = {}  # when, and how much was done by then
         self._said: dict[str, float] = {}
 
     def show(self, phase: str, completed: int, total: int) -> None:
         now = monotonic()
-        began = self._began.setdefault(phase, now)
+        began, done = self._began.setdefault(phase, (now, completed))
         ended = total > 0 and completed >= total
         due = now - self._said.get(phase, -_LINE_SECONDS) >= _LINE_SECONDS
         if self._said.get(phase) == float("inf") or not (ended or due):
             return
         self._said[phase] = float("inf") if ended else now
         self._console.print(
-            _line(phase, completed, total, now - began), highlight=False, markup=False
+            _line(phase, completed, total, _rate(completed - done, now - began)),
+            highlight=False,
+            markup=False,
         )
 
 
-def _line(phase: str, completed: int, total: int, seconds: float) -> str:
-    if not completed or seconds <= 0:
+def _rate(units: int, seconds: float) -> float | None:
+    return units / seconds if units > 0 and seconds > 0 else None
+
+
+def _line(phase: str, completed: int, total: int, rate: float | None) -> str:
+    if rate is None:
         return f"{phase}: {completed}/{total}"
-    rate = completed / seconds
     left = f", {(total - completed) / rate:.0f} s left" if completed < total else ""
     return f"{phase}: {completed}/{total}, {rate_text(rate)}{left}"
 
