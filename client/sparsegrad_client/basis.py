@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
@@ -119,7 +119,7 @@ class GroupBasis:
             self._casts[key] = (self.U.to(device, dtype), self.V.to(device, dtype))
         return self._casts[key]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, Any]) -> GroupBasis:
         # Nothing in it changes, so a copied model shares the basis as its layers do.
         return self
 
@@ -166,7 +166,7 @@ class Basis:
     def __str__(self) -> str:
         return self.reference or self.digest
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Basis:
         return self
 
     @property

@@ -44,6 +44,7 @@ class SparseGradLinear(nn.Module, ABC):
 
     engine: ClassVar[str]
     coordinates: nn.Parameter
+    bias: nn.Parameter | None
 
     def __init__(
         self, plain: PlainLayer, name: str, basis: Basis, config: SparseGradConfig

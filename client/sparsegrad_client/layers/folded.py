@@ -11,7 +11,7 @@ carries G̃. That is `coordinates` here: a parameter of W̃'s shape whose values
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,7 +32,7 @@ class CoordinateHandle(nn.Parameter):
     overlapping memory instead of training nothing in silence.
     """
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, Any]) -> CoordinateHandle:
         # torch's own would lay the zeros out in memory.
         copy = type(self)(_zeros(self), requires_grad=self.requires_grad)
         memo[id(self)] = copy
@@ -92,17 +92,20 @@ class FoldedLinear(SparseGradLinear):
 
     engine: ClassVar[str] = "folded"
     weight: nn.Parameter
+    coordinates: CoordinateHandle
 
     def __init__(
         self, plain: PlainLayer, name: str, basis: Basis, config: SparseGradConfig
     ) -> None:
         super().__init__(plain, name, basis, config)
-        self.weight = plain.weight.requires_grad_(False)
+        plain.weight.requires_grad_(False)
+        self.weight = plain.weight
         self.coordinates = CoordinateHandle(_zeros(self.weight, self.shape))
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x Wᵀ + b."""
-        bias, device = self.bias, x.device.type
+        bias: Tensor | None = self.bias
+        device = x.device.type
         # What autocast does to a plain layer (it leaves float64 alone). It cannot see into ours.
         if torch.is_autocast_enabled(device) and x.dtype != torch.float64:
             x = x.to(torch.get_autocast_dtype(device))
@@ -111,8 +114,10 @@ class FoldedLinear(SparseGradLinear):
             raise TypeError(
                 f"layer {self.name!r}: expected an input of {self.weight.dtype}, got {x.dtype}"
             )
-        y: Tensor = _FoldedProduct.apply(x, self.coordinates, bias, self._matrix(), self.group)
-        return y
+        product: Tensor = _FoldedProduct.apply(  # type: ignore[no-untyped-call]
+            x, self.coordinates, bias, self._matrix(), self.group
+        )
+        return product
 
     def _matrix(self) -> Tensor:
         return self.layout.view(self.weight.detach())
@@ -128,8 +133,8 @@ class FoldedLinear(SparseGradLinear):
     def _plain_weight(self) -> nn.Parameter:
         return self.weight
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FoldedLinear:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         # Moving or casting lays the handle's zeros out in memory: fold them up again.
         self.coordinates.data = _zeros(self.weight, self.shape)
         return self

@@ -52,7 +52,8 @@ def _linear(d_in: int, d_out: int, bias: bool) -> nn.Module:
 
 def _conv1d(d_in: int, d_out: int, bias: bool) -> nn.Module:
     with torch.device("meta"):
-        return Conv1D(d_out, d_in)
+        layer: nn.Module = Conv1D(d_out, d_in)  # type: ignore[no-untyped-call]
+        return layer
 
 
 _LAYOUTS: dict[type[nn.Module], Layout] = {

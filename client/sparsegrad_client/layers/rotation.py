@@ -23,7 +23,8 @@ def gradient_in_basis(
     Vᵀ(gᵀx)U; in between and for truncated bases, one of the three mixed orders. The choice is
     the matrix chain problem, which `torch.linalg.multi_dot` solves for the shapes at hand.
     """
-    return torch.linalg.multi_dot([V.T, g.T, x, U])
+    product: Tensor = torch.linalg.multi_dot([V.T, g.T, x, U])
+    return product
 
 
 def fold_entries(
@@ -48,4 +49,5 @@ def fold_entries(
     columns, column_at = torch.unique(indices % r_in, return_inverse=True)
     block = values.new_zeros(rows.numel(), columns.numel())
     block[row_at, column_at] = values
-    return torch.linalg.multi_dot([V[:, rows], block, U[:, columns].T])
+    product: Tensor = torch.linalg.multi_dot([V[:, rows], block, U[:, columns].T])
+    return product

@@ -64,7 +64,9 @@ class MaskedAdam(torch.optim.Optimizer):
         )
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], float | Tensor] | None = None
+    ) -> float | Tensor | None:
         """Take one step.
 
         Args:
@@ -113,7 +115,7 @@ class MaskedAdam(torch.optim.Optimizer):
 
     def _new_state(self, layer: SparseGradLinear) -> dict[str, Any]:
         empty = layer.coordinates.new_empty(0)
-        state = self.state[layer.coordinates]
+        state: dict[str, Any] = self.state[layer.coordinates]
         state.update(step=0, indices=empty.long(), exp_avg=empty, exp_avg_sq=empty.clone())
         return state
 
@@ -143,7 +145,7 @@ def check_settings(lr: float, betas: tuple[float, float], eps: float) -> None:
         raise InvalidInput(f"eps: expected a value over 0, got {eps}")
 
 
-def _evaluate(closure: Callable[[], float] | None) -> float | None:
+def _evaluate(closure: Callable[[], float | Tensor] | None) -> float | Tensor | None:
     if closure is None:
         return None
     with torch.enable_grad():
