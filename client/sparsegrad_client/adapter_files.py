@@ -147,12 +147,18 @@ def read_adapter(path: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
         raise CorruptFile(f"{path / TENSORS}: not a safetensors file: {error}") from None
 
 
+def _left_over(path: Path) -> str:
+    """Where an adapter may still be that a killed save had moved aside."""
+    found = sorted(path.absolute().parent.glob(f".{path.name}.*.old"))
+    return f"; a save that was cut off left the one before in {found[0]}" if found else ""
+
+
 def _read_config(path: Path) -> AdapterConfig:
     file = path / CONFIG
     try:
         text = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"{path} is no adapter: it has no {CONFIG}") from None
+        raise NotFound(f"{path} is no adapter: it has no {CONFIG}{_left_over(path)}") from None
     try:
         return AdapterConfig.model_validate_json(text)
     except ValidationError as error:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,14 +44,31 @@ def worker(bench: Workbench, **environment: str) -> Iterator[subprocess.Popen[by
         process.wait()
 
 
-def wait_for(bench: Workbench, job_id: str, *, steps: int = 0, ended: bool = False) -> JobRow:
-    """Look at a job until it has come so far, or has ended."""
+def in_the_middle(bench: Workbench, job_id: str, act: Callable[[], object]) -> None:
+    """Do something to a worker that has a lease.
+
+    The catalog's write lock is held from the look to the act, so that however fast the worker is,
+    it cannot end the job in between.
+    """
+    pause = threading.Event()
+    for _ in range(int(120 / LOOK_SECONDS)):
+        with bench.catalog.writing() as session:
+            row = session.get_one(JobRow, job_id)
+            assert row.state in ("queued", "leased"), row.state
+            if row.state == "leased":
+                act()
+                return
+        pause.wait(LOOK_SECONDS)
+    raise AssertionError("the worker took no lease")
+
+
+def wait_for_end(bench: Workbench, job_id: str) -> JobRow:
+    """Look at a job until it has ended."""
     pause = threading.Event()
     for _ in range(int(120 / LOOK_SECONDS)):
         with bench.catalog.reading() as session:
             row = session.get_one(JobRow, job_id)
-        over = row.state in ("done", "failed")
-        if over or (not ended and row.state == "leased" and row.completed >= steps):
+        if row.state in ("done", "failed"):
             return row
         pause.wait(LOOK_SECONDS)
     raise AssertionError(f"the job came no further: {row.state}, {row.phase}, {row.completed}")
@@ -69,12 +86,10 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_the_digest_is_the_same(
     bench: Workbench, finished: str
 ) -> None:
     with worker(bench) as first:
-        caught = wait_for(bench, finished, steps=1)
-        first.kill()
+        in_the_middle(bench, finished, first.kill)
         first.wait()
-    assert caught.state == "leased"
     with worker(bench):
-        row = wait_for(bench, finished, ended=True)
+        row = wait_for_end(bench, finished)
     assert (row.state, row.fence) == ("done", 2)
     basis = bench.job(finished).basis
     assert basis is not None
@@ -89,8 +104,7 @@ def test_a_worker_that_is_asked_to_stop_gives_its_job_back_at_once(
     bench: Workbench, finished: str, number: signal.Signals
 ) -> None:
     with worker(bench, SPARSEGRAD_LEASE_SECONDS="3600") as process:
-        wait_for(bench, finished, steps=1)
-        process.send_signal(number)
+        in_the_middle(bench, finished, lambda: process.send_signal(number))
         assert process.wait(timeout=30) == 0
     with bench.catalog.reading() as session:
         row = session.get_one(JobRow, finished)
@@ -102,5 +116,5 @@ def test_a_worker_that_is_asked_to_stop_gives_its_job_back_at_once(
 def test_a_worker_gives_a_sign_of_life(bench: Workbench, finished: str, tmp_path: Path) -> None:
     assert not is_alive(bench.settings)
     with worker(bench):
-        wait_for(bench, finished)
+        wait_for_end(bench, finished)
         assert is_alive(bench.settings)

@@ -1,0 +1,93 @@
+"""Writing an adapter, killed at every line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sparsegrad_client.adapter_files import read_adapter
+from sparsegrad_shared.errors import NotFound
+
+# Writes adapter "1" whole; then, for each line of the module, forks a child that writes adapter
+# "2" over a copy and dies at that line, without cleaning up, as by SIGKILL.
+WRITER = """
+import os, shutil, sys
+from pathlib import Path
+import safetensors.torch, torch
+from sparsegrad_client import adapter_files
+from sparsegrad_shared.digests import digest_of
+
+def write(path, value):
+    data = safetensors.torch.save({"w": torch.full((3,), value)})
+    config = adapter_files.AdapterConfig(
+        basis_digest="sha256:" + "0" * 64, basis_reference=None, model=None,
+        training={"density": 0.01, "entries": None, "engine": "auto", "selection": "dynamic",
+                  "train_bias": False, "trainable": ()},
+        layers={}, parameters=("w",), tensors_digest=digest_of([data]),
+    )
+    adapter_files.write_adapter(path, data, config)
+
+def die_at(line):
+    left = line
+    def trace(frame, event, _):
+        nonlocal left
+        if frame.f_code.co_filename != adapter_files.__file__:
+            return None
+        if event == "line":
+            left -= 1
+            if left < 0:
+                os._exit(9)
+        return trace
+    sys.settrace(trace)
+
+torch.set_num_threads(1)
+root = Path(sys.argv[1])
+for line in range(200):
+    path = root / str(line) / "adapter"
+    write(path, 1.0)
+    child = os.fork()
+    if child == 0:
+        die_at(line)
+        write(path, 2.0)
+        os._exit(0)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0:
+        break
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A folder for each line at which a save was killed; the last was not."""
+    root = tmp_path_factory.mktemp("killed")
+    subprocess.run([sys.executable, "-W", "ignore", "-c", WRITER, str(root)], check=True)
+    return sorted(root.iterdir(), key=lambda path: int(path.name))
+
+
+def _value(path: Path) -> float:
+    return float(read_adapter(path)[1]["w"][0])
+
+
+def test_a_save_that_is_killed_leaves_a_whole_adapter(killed: list[Path]) -> None:
+    found = []
+    for folder in killed:
+        adapters = [folder / "adapter", *folder.glob(".adapter.*.old")]
+        found.append({_value(path) for path in adapters if path.exists()})
+    assert len(found) > 20
+    assert found[0] == {1.0}
+    assert found[-1] == {2.0}
+    assert all(values <= {1.0, 2.0} and values for values in found)
+
+
+def test_an_adapter_that_was_moved_aside_is_pointed_to(killed: list[Path]) -> None:
+    between = [folder for folder in killed if not (folder / "adapter").exists()]
+    assert between
+    for folder in between:
+        with pytest.raises(NotFound, match=r"cut off left the one before in .*\.old"):
+            read_adapter(folder / "adapter")
+
+
+def test_a_save_that_was_not_killed_leaves_nothing_beside_it(killed: list[Path]) -> None:
+    assert [path.name for path in killed[-1].iterdir()] == ["adapter"]
