@@ -13,13 +13,13 @@ from .eigen import FILTER_DEGREE, OVERSAMPLING, choose_solver
 # A dense symmetric eigenproblem with all vectors takes some 9 n³ operations (Golub and Van Loan,
 # Matrix Computations, section 8.3: 4/3 n³ to tridiagonal form, the rest for the vectors).
 EIGH_OPERATIONS = 9.0
-SUBSPACE_STEPS = 6  # as measured on spectra that fall as 1/k; flat ones take more
+SUBSPACE_STEPS = 6  # assumed: enough for spectra that fall as 1/k; flat ones take more
 SOLVE_COPIES = 5  # n × n: the sum, LAPACK's copy and twice its workspace, the ordered vectors
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What a machine does in a second. The defaults are of 2 cores, measured, and rounded down.
+    """What a machine does in a second. The defaults are those of 2 cores, rounded down.
 
     Attributes:
         product: operations of a float32 product, FLOP/s.
