@@ -32,6 +32,13 @@ class CoordinateHandle(nn.Parameter):
     overlapping memory instead of training nothing in silence.
     """
 
+    def detach(self) -> Tensor:
+        """Zeros in memory of their own: what `DistributedDataParallel` writes its first sync into.
+
+        Plain torch gives a view, and a broadcast into the expanded zero is refused.
+        """
+        return torch.zeros(self.shape, dtype=self.dtype, device=self.device)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> CoordinateHandle:
         # torch's own would lay the zeros out in memory.
         copy = type(self)(_zeros(self), requires_grad=self.requires_grad)
