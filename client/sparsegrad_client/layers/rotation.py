@@ -44,10 +44,23 @@ def fold_entries(
         U: basis of the input side.
         V: basis of the output side.
     """
-    r_in = U.shape[1]
+    rows, columns, block = touched_block(indices, values, U.shape[1])
+    product: Tensor = torch.linalg.multi_dot([V[:, rows], block, U[:, columns].T])
+    return product
+
+
+def touched_block(
+    indices: Int64[Tensor, " k"], values: Float[Tensor, " k"], r_in: int
+) -> tuple[Int64[Tensor, " rows"], Int64[Tensor, " columns"], Float[Tensor, "rows columns"]]:
+    """The rows R and columns C that sparse entries touch, and the dense block ΔW̃[R, C].
+
+    Args:
+        indices: flat positions in a matrix of r_in columns.
+        values: its entries there.
+        r_in: how many columns the matrix has.
+    """
     rows, row_at = torch.unique(indices // r_in, return_inverse=True)
     columns, column_at = torch.unique(indices % r_in, return_inverse=True)
     block = values.new_zeros(rows.numel(), columns.numel())
     block[row_at, column_at] = values
-    product: Tensor = torch.linalg.multi_dot([V[:, rows], block, U[:, columns].T])
-    return product
+    return rows, columns, block
