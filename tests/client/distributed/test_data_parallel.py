@@ -1,0 +1,86 @@
+"""Plain `DistributedDataParallel` over sparse models, two ranks, in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.data_parallel import (
+    Arrays,
+    Batch,
+    Run,
+    same_bits,
+    train_alone,
+    train_as_rank,
+    train_ties_as_rank,
+)
+from support.ranks import Ranks
+from torch import Tensor, nn
+
+from sparsegrad_client import SparseGradConfig
+
+
+def _assert_follows(states: list[Arrays], alone: Arrays) -> None:
+    assert same_bits(states)
+    assert states[0].keys() == alone.keys()
+    for name, expected in alone.items():
+        np.testing.assert_allclose(states[0][name], expected, rtol=0, atol=1e-10, err_msg=name)
+
+
+def _whole(model: nn.Module, batch: Batch) -> Tensor:
+    loss: Tensor = model(**batch).loss
+    return loss
+
+
+@pytest.mark.parametrize("engine", ["folded", "reference"])
+@pytest.mark.parametrize("architecture", ["bert", "llama", "gpt2"])
+def test_ranks_with_half_a_batch_each_follow_one_process_with_the_whole(
+    ranks: Ranks, architecture: str, engine: Any
+) -> None:
+    run = Run(architecture=architecture, config=SparseGradConfig(density=0.05, engine=engine))
+    _assert_follows(ranks.run(train_as_rank, run), train_alone(run, _whole))
+
+
+@settings(max_examples=6)
+@given(
+    seed=st.integers(0, 2**16),
+    density=st.floats(0.001, 1),
+    rows=st.integers(1, 3),
+    accumulate=st.integers(1, 3),
+)
+def test_every_rank_weighs_the_same_however_many_rows_and_micro_batches_it_has(
+    ranks: Ranks, seed: int, density: float, rows: int, accumulate: int
+) -> None:
+    config = SparseGradConfig(density=density, train_bias=True)
+    run = Run(seed=seed, config=config, rows=rows, accumulate=accumulate)
+
+    def mean_of_shards(model: nn.Module, batch: Batch) -> Tensor:
+        first, second = run.shards(batch)
+        return (_whole(model, first) + _whole(model, second)) / 2
+
+    _assert_follows(ranks.run(train_as_rank, run), train_alone(run, mean_of_shards))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient_as_bucket_view": True},
+        {"forward_sync_buffers": False},
+        {"static_graph": True},
+        {"find_unused_parameters": True},
+        {"bucket_cap_mb": 0.001},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_settings_of_ddp_change_nothing(ranks: Ranks, options: dict[str, Any]) -> None:
+    run = Run(ddp=options)
+    _assert_follows(ranks.run(train_as_rank, run), train_alone(run, _whole))
+
+
+def test_ranks_break_ties_alike(ranks: Ranks) -> None:
+    first, second = ranks.run(train_ties_as_rank, 20, 5)
+    assert same_bits([first, second])
+    assert first["layer.delta.indices"].tolist() == [0, 1, 2, 3, 4]
