@@ -1,4 +1,4 @@
-"""Writing an adapter, killed at every line."""
+"""Folders that appear whole or not at all: an adapter's, killed at every line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsegrad_client.adapter_files import read_adapter
+from sparsegrad_client.adapters.files import read_files
 from sparsegrad_shared.errors import NotFound
 
 # Writes adapter "1" whole; then, for each line of the module, forks a child that writes adapter
@@ -17,24 +17,22 @@ WRITER = """
 import os, shutil, sys
 from pathlib import Path
 import safetensors.torch, torch
-from sparsegrad_client import adapter_files
+from sparsegrad_client.adapters import files, folders
 from sparsegrad_shared.digests import digest_of
 
 def write(path, value):
     data = safetensors.torch.save({"w": torch.full((3,), value)})
-    config = adapter_files.AdapterConfig(
+    config = files.AdapterConfig(
         basis_digest="sha256:" + "0" * 64, basis_reference=None, model=None,
-        training={"density": 0.01, "entries": None, "engine": "auto", "selection": "dynamic",
-                  "train_bias": False, "trainable": ()},
-        layers={}, parameters=("w",), tensors_digest=digest_of([data]),
+        training=None, layers={}, parameters=("w",), tensors_digest=digest_of([data]),
     )
-    adapter_files.write_adapter(path, data, config)
+    files.write_files(path, data, config)
 
 def die_at(line):
     left = line
     def trace(frame, event, _):
         nonlocal left
-        if frame.f_code.co_filename != adapter_files.__file__:
+        if frame.f_code.co_filename not in (files.__file__, folders.__file__):
             return None
         if event == "line":
             left -= 1
@@ -67,7 +65,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def _value(path: Path) -> float:
-    return float(read_adapter(path)[1]["w"][0])
+    return float(read_files(path)[1]["w"][0])
 
 
 def test_a_save_that_is_killed_leaves_a_whole_adapter(killed: list[Path]) -> None:
@@ -86,7 +84,7 @@ def test_an_adapter_that_was_moved_aside_is_pointed_to(killed: list[Path]) -> No
     assert between
     for folder in between:
         with pytest.raises(NotFound, match=r"cut off left the one before in .*\.old"):
-            read_adapter(folder / "adapter")
+            read_files(folder / "adapter")
 
 
 def test_a_save_that_was_not_killed_leaves_nothing_beside_it(killed: list[Path]) -> None:

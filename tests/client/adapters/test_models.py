@@ -19,8 +19,8 @@ from support.sparse_models import (
 )
 from torch import Tensor, nn
 
-from sparsegrad_client.adapter_files import CONFIG, TENSORS
 from sparsegrad_client.adapters import load_adapter, save_adapter
+from sparsegrad_client.adapters.files import CONFIG, TENSORS
 from sparsegrad_client.basis import Basis
 from sparsegrad_client.config import SparseGradConfig
 from sparsegrad_client.convert import merge, sparsify
@@ -251,7 +251,7 @@ def _foreign(path: Path) -> None:
         (_edit(lambda c: c.update(format_version=2)), CorruptFile, "format_version"),
         (_edit(lambda c: c.update(base_model_name_or_path="x")), CorruptFile, "base_model_name"),
         (_edit(lambda c: c["layers"].pop(LAYER)), CorruptFile, "disagree about .*intermediate"),
-        (_edit(lambda c: c["layers"][LAYER].update(r_in=9)), ShapeMismatch, "'bert.encoder"),
+        (_edit(lambda c: c["layers"][LAYER].update(d_in=9)), ShapeMismatch, "'bert.encoder"),
         (_rewrite(lambda t: t.pop(f"{LAYER}.values")), CorruptFile, f"disagree about {LAYER}"),
         (
             _rewrite(lambda t: t[f"{LAYER}.indices"].add_(10**6)),

@@ -1,0 +1,185 @@
+"""Between a model and an adapter: `save_adapter`, `load_adapter`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel, WrongBasis
+
+from ..basis import Basis
+from ..convert import plan, sparsify
+from ..layers import SparseGradLinear, require_sparse_layers, sparse_layers
+from .adapter import Adapter, read_adapter
+from .delta import LayerDelta, LayerShape
+
+
+def save_adapter(model: nn.Module, path: str | Path) -> None:
+    """Write what training changed into a folder.
+
+    The folder appears whole or not at all; an adapter that stood there is replaced.
+
+    Args:
+        model: a model that `sparsify` made.
+        path: the folder.
+
+    Raises:
+        InvalidInput: when the model has no sparse layers, or the folder holds something else.
+        OSError: when the disk refuses.
+    """
+    adapter_of(model).save(path)
+
+
+def adapter_of(model: nn.Module) -> Adapter:
+    """What training has changed in a model so far, as a value of its own.
+
+    Raises:
+        InvalidInput: when the model has no sparse layers, or training made a value that is not
+            finite.
+    """
+    layers = {layer.name: layer for layer in require_sparse_layers(model).values()}
+    first = next(iter(layers.values()))
+    own_name = getattr(getattr(model, "config", None), "name_or_path", None)
+    return Adapter(
+        basis_digest=first.basis.digest,
+        layers={name: _delta_of(layer) for name, layer in layers.items()},
+        parameters=_trained_parameters(model, layers),
+        basis_reference=first.basis.reference,
+        model=first.basis.model or own_name or None,
+        training=first.config,
+        origin="the model",
+    )
+
+
+def _delta_of(layer: SparseGradLinear) -> LayerDelta:
+    delta = layer.delta
+    return LayerDelta(LayerShape.of(layer.group), _copy(delta.indices), _copy(delta.values))
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True)
+
+
+def _trained_parameters(
+    model: nn.Module, layers: Mapping[str, SparseGradLinear]
+) -> dict[str, Tensor]:
+    handles = {id(layer.coordinates) for layer in layers.values()}
+    return {
+        name: _copy(parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and id(parameter) not in handles
+    }
+
+
+def load_adapter(model: nn.Module, adapter: Adapter | str | Path, basis: Basis) -> nn.Module:
+    """Put an adapter on a model, in place.
+
+    A plain model is made sparse first, with the settings that the adapter was trained with, or
+    the defaults when it is a sum of differently trained ones. All checks come before the first
+    change: on an error the model is as it was.
+
+    Args:
+        model: a plain model with the weights that training began with, or one that `sparsify`
+            made on the same basis and that was not trained.
+        adapter: the adapter, or its folder.
+        basis: the basis that the adapter was trained on.
+
+    Returns:
+        The same model, ready to run, to train on, or for `merge`.
+
+    Raises:
+        NotFound: when there is no adapter in the folder.
+        CorruptFile: when a file is not what was once written.
+        WrongBasis: when the adapter was trained on another basis; names both.
+        ShapeMismatch: when a tensor has another shape than its place in the model.
+        UnsupportedModel: when the model lacks a layer or parameter of the adapter.
+        InvalidInput: when the model was trained already.
+    """
+    if not isinstance(adapter, Adapter):
+        adapter = read_adapter(adapter)
+    check_basis(adapter, basis)
+    check_shapes(adapter, basis)
+    parameters = _match_parameters(adapter, model)
+    _check_layers(adapter, basis, model)
+
+    if not sparse_layers(model):
+        sparsify(model, basis, adapter.training)
+    for layer in sparse_layers(model).values():
+        delta, device = adapter.layers[layer.name], layer.delta.values.device
+        layer.add_entries_(delta.indices.to(device), delta.values.to(device))
+    with torch.no_grad():
+        for parameter, value in parameters:
+            parameter.copy_(value)
+    return model
+
+
+def check_basis(adapter: Adapter, basis: Basis) -> None:
+    """Hold a basis to the one that the adapter was trained on.
+
+    Raises:
+        WrongBasis: when it is another; names both.
+    """
+    if adapter.basis_digest != basis.digest:
+        raise WrongBasis(
+            f"{adapter.origin}: the adapter was trained on basis {adapter.basis_name}, "
+            f"not on {basis.reference or 'this one'} ({basis.digest}); fetch the first"
+        )
+
+
+def check_shapes(adapter: Adapter, basis: Basis) -> None:
+    """Hold the adapter's layers to the shapes that the basis has for them.
+
+    Raises:
+        ShapeMismatch: when one has another; names it.
+        InvalidInput: when the basis has no such layer.
+    """
+    for name, delta in adapter.layers.items():
+        expected = LayerShape.of(basis.group_of(name))
+        if delta.shape != expected:
+            raise ShapeMismatch(
+                f"{adapter.origin}: layer {name!r}: expected {expected}, got {delta.shape}"
+            )
+
+
+def _match_parameters(adapter: Adapter, model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
+    ours = dict(model.named_parameters())
+    matched = []
+    for name, value in adapter.parameters.items():
+        if name not in ours:
+            raise UnsupportedModel(
+                f"{adapter.origin}: the adapter trained a parameter {name!r}, which the model "
+                "does not have; it was trained on "
+                f"{adapter.model or 'a model that it does not name'}"
+            )
+        if ours[name].shape != value.shape:
+            raise ShapeMismatch(
+                f"{adapter.origin}: parameter {name!r} is {tuple(value.shape)} in the adapter and "
+                f"{tuple(ours[name].shape)} in the model"
+            )
+        matched.append((ours[name], value))
+    return matched
+
+
+def _check_layers(adapter: Adapter, basis: Basis, model: nn.Module) -> None:
+    """Hold the model's layers, sparse or still to be made so, to the adapter's."""
+    sparse = sparse_layers(model)
+    for layer in sparse.values():
+        check_basis(adapter, layer.basis)
+        changed = int(layer.delta.values.count_nonzero())
+        if changed:
+            raise InvalidInput(
+                f"{adapter.origin}: layer {layer.name!r} of the model was trained already "
+                f"({changed} entries changed); load the adapter into a fresh model"
+            )
+    names = {layer.name for layer in sparse.values()} or {
+        replacement.name for replacement in plan(model, basis)
+    }
+    if names != set(adapter.layers):
+        odd = sorted(names ^ set(adapter.layers))
+        raise UnsupportedModel(
+            f"{adapter.origin}: the adapter and the model disagree about layers "
+            f"{', '.join(odd[:5])}"
+        )
