@@ -1,0 +1,151 @@
+"""The Hugging Face `Trainer`: the optimizer is one argument, and a callback minds the checkpoints.
+
+::
+
+    trainer = Trainer(
+        model,  # made by sparsify
+        args,
+        train_dataset=...,
+        optimizers=(build_optimizer(model, lr=1e-3, head_lr=5e-4), None),
+        callbacks=[SparseGradCallback()],
+    )
+    trainer.train(resume_from_checkpoint=...)
+
+The optimizer alone is enough to train and to resume exactly: its state and the model's hold the
+moments, the support and the step. It sets the learning rates, in place of the `Trainer`'s
+arguments; the schedule is the `Trainer`'s. With a `model_init`, whose models are not there yet,
+give ``optimizer_cls_and_kwargs=(lambda: build_optimizer, {"lr": 1e-3})`` instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
+from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.training_args import TrainingArguments
+
+from sparsegrad_shared.errors import InvalidInput
+
+from ..adapters import save_adapter
+from ..layers import require_sparse_layers
+from ..optim import MaskedAdam
+from .foundation import Foundation, frozen_names
+
+ADAPTER_FOLDER = "adapter"
+
+
+class SparseGradCallback(TrainerCallback, ExportableState):
+    """Checkpoints that hold what training changes, with an adapter beside.
+
+    * Each checkpoint gets a folder ``adapter``, as `save_adapter` writes it; at the end of
+      training the output folder gets one too (of the best model, where the `Trainer` loads it).
+    * The `Trainer`'s own ``model.safetensors`` in a checkpoint leaves the frozen weights out. To
+      resume, build the model as before. `Trainer.save_model` after training is not touched.
+    * A checkpoint of another basis, engine or pre-trained model is refused, and so is an optimizer
+      that cannot train the layers.
+    """
+
+    def __init__(self) -> None:
+        # Set while training: what `state` writes into a checkpoint.
+        self.foundation: dict[str, str] | None = None
+        self._left_out: set[str] = set()
+
+    def state(self) -> dict[str, Any]:
+        """What the `Trainer` writes of this callback into ``trainer_state.json``."""
+        return {"args": {}, "attributes": {"foundation": self.foundation}}
+
+    def on_init_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Refuse a model that is not sparse; a checkpoint may be loaded from here on."""
+        model = kwargs["model"]
+        require_sparse_layers(model)
+        self._leave_frozen_out(model)
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Hold the model to the checkpoint that it resumes, and the optimizer to the model."""
+        model = kwargs["model"]
+        _check_optimizer(model, kwargs["optimizer"])
+        foundation = Foundation.of(model)
+        saved = _saved_foundation(state)
+        if saved is not None:
+            foundation.check_against(saved)
+        self.foundation = asdict(foundation)
+        self._leave_frozen_out(model)
+
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Put an adapter beside the checkpoint."""
+        _save_adapter(kwargs["model"], args, state, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Put an adapter into the output folder; whole models can be saved again."""
+        model = kwargs["model"]
+        self.foundation = None
+        if isinstance(model, PreTrainedModel):
+            model._keys_to_ignore_on_save = _ignored(model) - self._left_out
+        _save_adapter(model, args, state, ".")
+
+    def _leave_frozen_out(self, model: nn.Module) -> None:
+        # A model of another kind is saved by the Trainer itself, whole.
+        if isinstance(model, PreTrainedModel):
+            self._left_out |= frozen_names(model) - _ignored(model)
+            model._keys_to_ignore_on_save = _ignored(model) | self._left_out
+
+
+def _ignored(model: PreTrainedModel) -> set[str]:
+    return set(model._keys_to_ignore_on_save or ())
+
+
+def _save_adapter(
+    model: nn.Module, args: TrainingArguments, state: TrainerState, folder: str
+) -> None:
+    # A search over settings has a folder for each trial, which callbacks are not told.
+    if state.is_world_process_zero and not state.is_hyper_param_search:
+        save_adapter(model, Path(str(args.output_dir)) / folder / ADAPTER_FOLDER)
+
+
+def _saved_foundation(state: TrainerState) -> Foundation | None:
+    """What the checkpoint that is resumed stands on; none in a run from the start."""
+    # Made as a list of callbacks; once made, and as read from a file, it is this.
+    saved = cast("dict[str, Any]", state.stateful_callbacks)
+    of_callback = saved.get(SparseGradCallback.__name__, {"attributes": {"foundation": None}})
+    foundation = of_callback["attributes"]["foundation"]
+    return foundation and Foundation(**foundation)
+
+
+def _check_optimizer(model: nn.Module, optimizer: Any) -> None:  # noqa: ANN401
+    optimizer = getattr(optimizer, "optimizer", optimizer)  # what Accelerate wrapped
+    engines = {layer.engine for layer in require_sparse_layers(model).values()}
+    if engines != {"adapter"} and not isinstance(optimizer, MaskedAdam):
+        raise InvalidInput(
+            f"optimizer: expected one of build_optimizer, got a {type(optimizer).__name__}, which "
+            f"cannot train the engine {engines.pop()!r}; give the Trainer "
+            "optimizers=(build_optimizer(model), None)"
+        )

@@ -1,0 +1,241 @@
+"""Training under the Hugging Face `Trainer`: the plain loop's numbers, and exact resumption."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from support import trainer_runs
+from support.sparse_models import BERT_GROUPS, random_basis
+from support.trainer_runs import (
+    SAVE_EVERY,
+    STEPS,
+    Sentences,
+    plain_bert,
+    sparse_bert,
+    trainer_for,
+)
+from torch import Tensor, nn
+from transformers import Trainer, default_data_collator, get_scheduler
+
+from sparsegrad_client.adapters import load_adapter
+from sparsegrad_client.config import SparseGradConfig
+from sparsegrad_client.integrations.trainer import SparseGradCallback
+from sparsegrad_client.layers import ENGINES, sparse_layers
+from sparsegrad_client.optim import build_optimizer
+from sparsegrad_shared.errors import InvalidInput, WrongBasis
+
+engines = pytest.mark.parametrize("engine", ENGINES)
+BASIS = random_basis(plain_bert(), BERT_GROUPS, dtype=torch.float32)
+
+
+def _config(engine: str = "folded", **settings: Any) -> SparseGradConfig:
+    return SparseGradConfig(entries=9, engine=engine, **settings)  # type: ignore[arg-type]
+
+
+def _assert_same(ours: Any, theirs: Any) -> None:
+    """Equal to the last bit, through dictionaries and lists."""
+    if isinstance(ours, Tensor):
+        assert torch.equal(ours, theirs)
+    elif isinstance(ours, dict):
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            _assert_same(ours[key], theirs[key])
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            _assert_same(one, other)
+    else:
+        assert ours == theirs
+
+
+def _assert_same_end(ours: Trainer, theirs: Trainer) -> None:
+    assert ours.state.global_step == theirs.state.global_step == STEPS
+    _assert_same(ours.model.state_dict(), theirs.model.state_dict())
+    _assert_same(ours.optimizer.state_dict(), theirs.optimizer.state_dict())
+    _assert_same(ours.lr_scheduler.state_dict(), theirs.lr_scheduler.state_dict())
+
+
+def _checkpoint(folder: Path, step: int = SAVE_EVERY) -> Path:
+    return folder / f"checkpoint-{step}"
+
+
+@engines
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"gradient_accumulation_steps": 2}, {"bf16": True}],
+    ids=lambda arguments: next(iter(arguments), "plain"),
+)
+def test_a_resumed_run_ends_as_the_uninterrupted_one_to_the_bit(
+    engine: str, arguments: dict[str, Any], tmp_path: Path
+) -> None:
+    straight = trainer_for(
+        sparse_bert(_config(engine)), tmp_path, SparseGradCallback(), **arguments
+    )
+    straight.train()
+    resumed = trainer_for(sparse_bert(_config(engine)), tmp_path, SparseGradCallback(), **arguments)
+    resumed.train(resume_from_checkpoint=str(_checkpoint(tmp_path)))
+    _assert_same_end(resumed, straight)
+    assert sum(len(layer.delta) for layer in sparse_layers(resumed.model).values()) > 0
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    straight = trainer_for(sparse_bert(_config()), tmp_path / "straight", SparseGradCallback())
+    straight.train()
+    killed = subprocess.run(
+        [sys.executable, "-m", "support.trainer_runs", str(tmp_path / "killed"), "folded"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    resumed = trainer_for(sparse_bert(_config()), tmp_path / "killed", SparseGradCallback())
+    resumed.train(resume_from_checkpoint=True)
+    _assert_same_end(resumed, straight)
+
+
+def test_the_optimizer_alone_resumes_exactly(tmp_path: Path) -> None:
+    straight, resumed = (trainer_for(sparse_bert(_config()), tmp_path) for _ in range(2))
+    straight.train()
+    resumed.train(resume_from_checkpoint=str(_checkpoint(tmp_path)))
+    _assert_same_end(resumed, straight)
+
+
+@engines
+def test_the_trainer_takes_the_plain_loops_steps(engine: str, tmp_path: Path) -> None:
+    trainer = trainer_for(_without_dropout(sparse_bert(_config(engine))), tmp_path)
+    batches: list[dict[str, Tensor]] = []
+
+    def collate(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        batches.append(default_data_collator(rows))
+        return batches[-1]
+
+    trainer.data_collator = collate
+    trainer.train()
+    model = _without_dropout(sparse_bert(_config(engine))).train()
+    optimizer = build_optimizer(model, lr=1e-2, head_lr=5e-3)
+    schedule = get_scheduler("linear", optimizer, 0, STEPS)
+    for batch in batches[:STEPS]:
+        model(**batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), trainer.args.max_grad_norm)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    _assert_same(model.state_dict(), trainer.model.state_dict())
+
+
+def _without_dropout(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def test_the_schedule_reaches_the_sparse_layers_and_the_head(tmp_path: Path) -> None:
+    trainer = trainer_for(sparse_bert(_config()), tmp_path, warmup_steps=2)
+    trainer.train()
+    rates = [logged["learning_rate"] for logged in trainer.state.log_history[:3]]
+    assert rates == pytest.approx([0, 1e-2 / 2, 1e-2])
+    assert [group["initial_lr"] for group in trainer.optimizer.param_groups] == [1e-2, 5e-3]
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == [0, 0]
+
+
+def test_a_models_own_factory_serves_a_trainer_that_makes_its_models(tmp_path: Path) -> None:
+    given = trainer_for(sparse_bert(_config()), tmp_path / "given", SparseGradCallback())
+    made = Trainer(
+        model_init=lambda: sparse_bert(_config()),
+        args=given.args,
+        train_dataset=Sentences(),
+        optimizer_cls_and_kwargs=(lambda: build_optimizer, {"lr": 1e-2, "head_lr": 5e-3}),
+        callbacks=[SparseGradCallback()],
+    )
+    given.train()
+    made.train()
+    _assert_same_end(made, given)
+
+
+def test_a_checkpoint_holds_what_changes_and_an_adapter(tmp_path: Path) -> None:
+    trainer = trainer_for(sparse_bert(_config()), tmp_path, SparseGradCallback())
+    trainer.train()
+    held = safetensors.torch.load_file(_checkpoint(tmp_path, STEPS) / "model.safetensors")
+    layers = sparse_layers(trainer.model)
+    assert all(name.startswith((*layers, "classifier")) for name in held)
+    assert {f"{name}.weight" for name in layers} | {"classifier.weight"} <= held.keys()
+    loaded = load_adapter(plain_bert(), _checkpoint(tmp_path, STEPS) / "adapter", BASIS)
+    _assert_same_function(loaded, trainer.model)
+    _assert_same_function(load_adapter(plain_bert(), tmp_path / "adapter", BASIS), trainer.model)
+
+
+def _assert_same_function(ours: nn.Module, theirs: nn.Module) -> None:
+    batch = trainer_runs.tiny_models.classification_batch(99)
+    with torch.no_grad():
+        torch.testing.assert_close(ours.eval()(**batch).logits, theirs.eval()(**batch).logits)
+
+
+def test_after_training_the_model_is_saved_whole(tmp_path: Path) -> None:
+    trainer = trainer_for(sparse_bert(_config()), tmp_path / "run", SparseGradCallback())
+    trainer.train()
+    trainer.save_model(str(tmp_path / "whole"))
+    held = safetensors.torch.load_file(tmp_path / "whole" / "model.safetensors")
+    assert held.keys() == trainer.model.state_dict().keys()
+
+
+def test_the_best_model_is_loaded_at_the_end_and_its_adapter_written(tmp_path: Path) -> None:
+    trainer = trainer_for(
+        sparse_bert(_config()),
+        tmp_path,
+        SparseGradCallback(),
+        load_best_model_at_end=True,
+        metric_for_best_model="best_is_the_first",
+        greater_is_better=False,
+        eval_strategy="steps",
+        eval_steps=SAVE_EVERY,
+    )
+    trainer.compute_metrics = lambda _: {"best_is_the_first": trainer.state.global_step}
+    trainer.train()
+    assert trainer.state.best_model_checkpoint == str(_checkpoint(tmp_path))
+    best = load_adapter(plain_bert(), _checkpoint(tmp_path) / "adapter", BASIS)
+    _assert_same_function(trainer.model, best)
+    _assert_same_function(trainer.model, load_adapter(plain_bert(), tmp_path / "adapter", BASIS))
+
+
+def _resume_with(model: nn.Module, folder: Path) -> None:
+    trainer_for(sparse_bert(_config()), folder, SparseGradCallback()).train()
+    trainer = trainer_for(model, folder, SparseGradCallback())  # type: ignore[arg-type]
+    trainer.train(resume_from_checkpoint=str(_checkpoint(folder)))
+
+
+def test_another_basis_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongBasis, match=r"its basis is sha256:.*the model's is sha256:"):
+        _resume_with(sparse_bert(_config(), basis=1), tmp_path)
+
+
+def test_other_frozen_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="digest of frozen weights.*same pre-trained weights"):
+        _resume_with(sparse_bert(_config(), seed=1), tmp_path)
+
+
+def test_another_engine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="its engine is folded, the model's is reference"):
+        _resume_with(sparse_bert(_config("reference")), tmp_path)
+
+
+def test_a_plain_model_is_refused_when_the_trainer_is_made(tmp_path: Path) -> None:
+    optimizer = torch.optim.SGD(plain_bert().parameters())
+    with pytest.raises(InvalidInput, match="no sparse layers"):
+        trainer_for(plain_bert(), tmp_path, SparseGradCallback(), optimizer=optimizer)
+
+
+def test_an_optimizer_that_cannot_train_the_layers_is_refused(tmp_path: Path) -> None:
+    model = sparse_bert(_config())
+    optimizer = torch.optim.AdamW(model.parameters())
+    trainer = trainer_for(model, tmp_path, SparseGradCallback(), optimizer=optimizer)
+    with pytest.raises(InvalidInput, match=r"got a AdamW.*build_optimizer\(model\)"):
+        trainer.train()
