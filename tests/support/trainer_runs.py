@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from support import tiny_models
 from support.sparse_models import BERT_GROUPS, random_basis
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
 from sparsegrad_client.config import SparseGradConfig
@@ -43,6 +43,14 @@ def sparse_bert(config: SparseGradConfig, *, seed: int = 0, basis: int = 0) -> P
     """A BERT with dropout, so that a run that goes on must also go on in the random numbers."""
     model = plain_bert(seed)
     sparsify(model, random_basis(model, BERT_GROUPS, seed=basis, dtype=torch.float32), config)
+    return model
+
+
+def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model, for comparisons across loops that draw random numbers differently."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     return model
 
 

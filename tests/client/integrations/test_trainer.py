@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 from support import trainer_runs
+from support.same import assert_same
 from support.sparse_models import BERT_GROUPS, random_basis
 from support.trainer_runs import (
     SAVE_EVERY,
@@ -21,6 +22,7 @@ from support.trainer_runs import (
     plain_bert,
     sparse_bert,
     trainer_for,
+    without_dropout,
 )
 from torch import Tensor, nn
 from transformers import Trainer, default_data_collator, get_scheduler
@@ -40,27 +42,11 @@ def _config(engine: str = "folded", **settings: Any) -> SparseGradConfig:
     return SparseGradConfig(entries=9, engine=engine, **settings)  # type: ignore[arg-type]
 
 
-def _assert_same(ours: Any, theirs: Any) -> None:
-    """Equal to the last bit, through dictionaries and lists."""
-    if isinstance(ours, Tensor):
-        assert torch.equal(ours, theirs)
-    elif isinstance(ours, dict):
-        assert ours.keys() == theirs.keys()
-        for key in ours:
-            _assert_same(ours[key], theirs[key])
-    elif isinstance(ours, list | tuple):
-        assert len(ours) == len(theirs)
-        for one, other in zip(ours, theirs, strict=True):
-            _assert_same(one, other)
-    else:
-        assert ours == theirs
-
-
 def _assert_same_end(ours: Trainer, theirs: Trainer) -> None:
     assert ours.state.global_step == theirs.state.global_step == STEPS
-    _assert_same(ours.model.state_dict(), theirs.model.state_dict())
-    _assert_same(ours.optimizer.state_dict(), theirs.optimizer.state_dict())
-    _assert_same(ours.lr_scheduler.state_dict(), theirs.lr_scheduler.state_dict())
+    assert_same(ours.model.state_dict(), theirs.model.state_dict())
+    assert_same(ours.optimizer.state_dict(), theirs.optimizer.state_dict())
+    assert_same(ours.lr_scheduler.state_dict(), theirs.lr_scheduler.state_dict())
 
 
 def _checkpoint(folder: Path, step: int = SAVE_EVERY) -> Path:
@@ -110,7 +96,7 @@ def test_the_optimizer_alone_resumes_exactly(tmp_path: Path) -> None:
 
 @engines
 def test_the_trainer_takes_the_plain_loops_steps(engine: str, tmp_path: Path) -> None:
-    trainer = trainer_for(_without_dropout(sparse_bert(_config(engine))), tmp_path)
+    trainer = trainer_for(without_dropout(sparse_bert(_config(engine))), tmp_path)
     batches: list[dict[str, Tensor]] = []
 
     def collate(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -119,7 +105,7 @@ def test_the_trainer_takes_the_plain_loops_steps(engine: str, tmp_path: Path) ->
 
     trainer.data_collator = collate
     trainer.train()
-    model = _without_dropout(sparse_bert(_config(engine))).train()
+    model = without_dropout(sparse_bert(_config(engine))).train()
     optimizer = build_optimizer(model, lr=1e-2, head_lr=5e-3)
     schedule = get_scheduler("linear", optimizer, 0, STEPS)
     for batch in batches[:STEPS]:
@@ -128,14 +114,7 @@ def test_the_trainer_takes_the_plain_loops_steps(engine: str, tmp_path: Path) ->
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-    _assert_same(model.state_dict(), trainer.model.state_dict())
-
-
-def _without_dropout(model: nn.Module) -> nn.Module:
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    return model
+    assert_same(model.state_dict(), trainer.model.state_dict())
 
 
 def test_the_schedule_reaches_the_sparse_layers_and_the_head(tmp_path: Path) -> None:
