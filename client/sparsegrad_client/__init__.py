@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .adapters import load_adapter, save_adapter
+    from .adapters import Adapter, load_adapter, read_adapter, save_adapter
     from .bases import fetch_basis
     from .basis import Basis
     from .calibration import calibrate
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .service import AsyncBasisService, BasisService
 
 _MODULES = {
+    "Adapter": "adapters",
     "AsyncBasisService": "service",
     "Basis": "basis",
     "BasisService": "service",
@@ -34,11 +35,13 @@ _MODULES = {
     "fetch_basis": "bases",
     "load_adapter": "adapters",
     "merge": "convert",
+    "read_adapter": "adapters",
     "save_adapter": "adapters",
     "sparsify": "convert",
 }
 
 __all__ = [
+    "Adapter",
     "AsyncBasisService",
     "Basis",
     "BasisService",
@@ -51,6 +54,7 @@ __all__ = [
     "fetch_basis",
     "load_adapter",
     "merge",
+    "read_adapter",
     "save_adapter",
     "sparsify",
 ]

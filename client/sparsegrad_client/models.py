@@ -117,7 +117,7 @@ def load_causal(place: ModelPlace, *, dtype: torch.dtype) -> PreTrainedModel:
         InvalidInput: when it cannot be loaded.
         UnsupportedModel: when it is an encoder, which needs a label column.
     """
-    config = _config(place)
+    config = read_config(place)
     encoder = config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not config.is_decoder
     if encoder or config.is_encoder_decoder:
         raise UnsupportedModel(
@@ -127,7 +127,12 @@ def load_causal(place: ModelPlace, *, dtype: torch.dtype) -> PreTrainedModel:
     return _load(AutoModelForCausalLM, place, dtype=dtype)
 
 
-def _config(place: ModelPlace) -> PretrainedConfig:
+def read_config(place: ModelPlace) -> PretrainedConfig:
+    """The model's config.
+
+    Raises:
+        InvalidInput: when it cannot be loaded.
+    """
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(place.location)
     except (OSError, ValueError) as error:

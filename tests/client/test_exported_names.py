@@ -7,6 +7,7 @@ import sparsegrad_client
 
 def test_the_public_names_are_these() -> None:
     assert sorted(sparsegrad_client.__all__) == [
+        "Adapter",
         "AsyncBasisService",
         "Basis",
         "BasisService",
@@ -19,6 +20,7 @@ def test_the_public_names_are_these() -> None:
         "fetch_basis",
         "load_adapter",
         "merge",
+        "read_adapter",
         "save_adapter",
         "sparsify",
     ]

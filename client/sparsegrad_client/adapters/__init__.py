@@ -6,6 +6,7 @@ from .adapter import Adapter, average, read_adapter
 from .delta import LayerDelta, LayerShape
 from .lora import Lora, to_lora
 from .models import adapter_of, load_adapter, save_adapter
+from .peft_lora import save_lora
 
 __all__ = [
     "Adapter",
@@ -17,5 +18,6 @@ __all__ = [
     "load_adapter",
     "read_adapter",
     "save_adapter",
+    "save_lora",
     "to_lora",
 ]

@@ -71,7 +71,7 @@ def weighted_sum(deltas: Sequence[LayerDelta], weights: Sequence[float]) -> Laye
         deltas: at least one, all of one shape.
         weights: as many.
     """
-    indices = torch.cat([delta.indices for delta in deltas]).unique()
+    indices: Tensor = torch.unique(torch.cat([delta.indices for delta in deltas]))
     dtype = reduce(torch.promote_types, (delta.values.dtype for delta in deltas))
     values = torch.zeros(indices.numel(), dtype=dtype)
     for delta, weight in zip(deltas, weights, strict=True):

@@ -13,7 +13,8 @@ and the dropped singular values are the error, exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -27,8 +28,7 @@ from ..layers.rotation import touched_block
 from .adapter import Adapter
 from .delta import LayerDelta
 from .models import check_basis, check_shapes
-
-Progress = Callable[[int, int], None]
+from .progress import Progress, ignore
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +70,18 @@ class Lora:
     model: str | None = None
 
     @property
+    def norm(self) -> float:
+        """‖ΔW‖ (Frobenius) of all layers together."""
+        return math.hypot(*(factors.norm for factors in self.layers.values()))
+
+    @property
     def error(self) -> float:
-        """The relative error of all layers together."""
-        dropped, norm = (
-            sum(getattr(factors, name) ** 2 for factors in self.layers.values())
-            for name in ("dropped", "norm")
-        )
-        return float((dropped / norm) ** 0.5) if norm else 0.0
+        """The relative error of all layers together; 0 when nothing changed."""
+        dropped = math.hypot(*(factors.dropped for factors in self.layers.values()))
+        return dropped / self.norm if self.norm else 0.0
 
 
-def to_lora(
-    adapter: Adapter, basis: Basis, rank: int, progress: Progress = lambda _done, _total: None
-) -> Lora:
+def to_lora(adapter: Adapter, basis: Basis, rank: int, progress: Progress = ignore) -> Lora:
     """The LoRA of at most `rank` that is nearest to an adapter.
 
     Args:

@@ -13,7 +13,7 @@ import typer
 
 from sparsegrad_shared.errors import MissingExtra, SparseGradError
 
-from . import bases, calibrate, quickstart, train
+from . import adapters, bases, calibrate, quickstart, train
 
 _DISTRIBUTION = "sparsegrad-peft"
 # Top-level modules that the extra `client` brings.
@@ -35,6 +35,7 @@ app = typer.Typer(
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
 app.add_typer(bases.app, name="bases")
+app.add_typer(adapters.app, name="adapters")
 app.command("quickstart")(quickstart.quickstart)
 
 

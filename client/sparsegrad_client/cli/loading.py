@@ -21,15 +21,19 @@ def open_table(model: str, dataset: str | None, *others: str | None) -> Table | 
         dataset: what `--dataset` says.
         others: further data sets that will be read.
     """
-    from .. import hub
-
-    named = [name for name in (model, dataset, *others) if name is not None]
-    if any(not Path(name).expanduser().exists() for name in named):
-        hub.go_offline_when_unreachable()
-    quieten()
+    reach_hub(*(name for name in (model, dataset, *others) if name is not None))
     from ..data.tables import read_table
 
     return None if dataset is None else read_table(dataset)
+
+
+def reach_hub(*names: str) -> None:
+    """Before anything is loaded: find out whether the hub answers, if a name may need it."""
+    from .. import hub
+
+    if any(not Path(name).expanduser().exists() for name in names):
+        hub.go_offline_when_unreachable()
+    quieten()
 
 
 def load_task(

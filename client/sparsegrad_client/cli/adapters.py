@@ -1,0 +1,206 @@
+"""``sparsegrad-client adapters``: what training saved, as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sparsegrad_shared.errors import InvalidInput
+
+from .options import ModelOption, ServerOption
+from .progress import Phases
+from .show import output as standard_output
+from .show import table
+
+ParametersChoice = Literal["agree", "first", "none"]
+DType = Literal["float32", "bfloat16", "float16"]
+
+app = typer.Typer(
+    help="Inspect, add and convert adapters.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+AdapterArgument = Annotated[
+    Path,
+    typer.Argument(metavar="ADAPTER", help="The adapter's folder.", show_default=False),
+]
+OutputOption = Annotated[
+    Path, typer.Option("--output", "-o", help="New folder to write.", show_default=False)
+]
+
+
+@app.command()
+def show(adapter: AdapterArgument) -> None:
+    """Show an adapter: its basis, how it was trained, what it changes.
+
+    Example:
+        sparsegrad-client adapters show reviews/adapter
+    """
+    from ..adapters import read_adapter
+    from ..report.adapters import (
+        LAYER_COLUMNS,
+        PARAMETER_COLUMNS,
+        layer_rows,
+        parameter_rows,
+        summary,
+    )
+
+    found = read_adapter(adapter)
+    console = standard_output()
+    for label, text in summary(found, adapter).items():
+        console.print(f"{label:9} {text}", markup=False, soft_wrap=True)
+    console.print(table(LAYER_COLUMNS, layer_rows(found), numbers=3))
+    if found.parameters:
+        console.print(table(PARAMETER_COLUMNS, parameter_rows(found)))
+
+
+@app.command()
+def add(
+    adapters: Annotated[
+        list[Path],
+        typer.Argument(metavar="ADAPTER...", help="Folders of adapters.", show_default=False),
+    ],
+    output: OutputOption,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="A factor for each, separated by commas; 1 each unless said. Negative ones "
+            "subtract, and 0.5,0.5 is the average of two.",
+            show_default=False,
+        ),
+    ] = "",
+    parameters: Annotated[
+        ParametersChoice,
+        typer.Option(
+            help="Parameters outside the sparse layers (a head), which cannot be added: agree "
+            "refuses adapters that differ in one, first keeps the first adapter's, none keeps "
+            "none."
+        ),
+    ] = "agree",
+) -> None:
+    """Add adapters on one basis, each with a weight, into a new one.
+
+    Examples:
+        sparsegrad-client adapters add french/adapter polite/adapter --output both
+
+        sparsegrad-client adapters add a b c --weights 0.5,0.25,0.25 --output mean
+
+        sparsegrad-client adapters add tuned unwanted --weights 1,-1 --parameters first
+        --output less
+    """
+    factors = _factors(weights, len(adapters))
+    from ..adapters import read_adapter
+    from ..adapters.adapter import combine
+    from ..adapters.folders import check_replaceable
+    from ..report.tables import size_text
+
+    check_replaceable(output)
+    found = [read_adapter(path) for path in adapters]
+    if parameters != "agree":
+        kept = 1 if parameters == "first" else 0
+        found[kept:] = [adapter.without_parameters() for adapter in found[kept:]]
+    total = combine(found, factors)
+    total.save(output)
+    size = size_text(sum(part.stat().st_size for part in output.iterdir()))
+    standard_output().print(
+        f"{output}: {total.entries:,} entries on basis {total.basis_name}, {size}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _factors(text: str, count: int) -> list[float]:
+    if not text:
+        return [1.0] * count
+    try:
+        factors = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InvalidInput(f"--weights: expected numbers such as 0.5,0.5, got {text}") from None
+    if len(factors) != count:
+        raise InvalidInput(f"--weights {text}: expected one for each of {count} adapters")
+    return factors
+
+
+@app.command()
+def merge(
+    adapter: AdapterArgument,
+    model: ModelOption,
+    output: OutputOption,
+    dtype: Annotated[
+        DType, typer.Option(help="Data type of the weights that are written.")
+    ] = "float32",
+    server: ServerOption = None,
+) -> None:
+    """Merge an adapter into the model that it was trained from: a plain model folder.
+
+    The folder has the model and its tokenizer, and needs no SparseGrad. Adding is done in
+    float32, whatever is written.
+
+    Example:
+        sparsegrad-client adapters merge reviews/adapter --model bert-base --output reviews-bert
+    """
+    from .loading import reach_hub
+
+    reach_hub(model)
+    import torch
+
+    from ..adapters import read_adapter
+    from ..adapters.folders import check_replaceable
+    from ..adapters.merged import write_merged
+    from ..bases import fetch_basis
+    from ..models import find_model
+
+    check_replaceable(output)
+    found = read_adapter(adapter)
+    place = find_model(model)
+    basis = fetch_basis(found.basis_digest, server)
+    with Phases() as phases:
+        write_merged(
+            found,
+            place,
+            basis,
+            output,
+            dtype=getattr(torch, dtype),
+            names_from=adapter.absolute().parent,
+            progress=lambda done, total: phases("merging", done, total),
+        )
+    standard_output().print(f"merged   {output}", markup=False, soft_wrap=True)
+
+
+@app.command("to-lora")
+def to_lora(
+    adapter: AdapterArgument,
+    rank: Annotated[
+        int, typer.Option("--rank", "-r", min=1, help="Of the LoRA, at most.", show_default=False)
+    ],
+    output: OutputOption,
+    server: ServerOption = None,
+) -> None:
+    """Convert an adapter to the nearest LoRA of a rank, and say how near that is.
+
+    PEFT reads the folder: peft.PeftModel.from_pretrained(model, folder). The error is the part
+    of the change, in Frobenius norm, that the rank cannot hold.
+
+    Example:
+        sparsegrad-client adapters to-lora reviews/adapter --rank 16 --output reviews-lora
+    """
+    from ..adapters import read_adapter, save_lora
+    from ..adapters import to_lora as convert
+    from ..adapters.folders import check_replaceable
+    from ..bases import fetch_basis
+    from ..report.adapters import LORA_COLUMNS, lora_rows
+
+    check_replaceable(output)
+    found = read_adapter(adapter)
+    basis = fetch_basis(found.basis_digest, server)
+    with Phases() as phases:
+        lora = convert(
+            found, basis, rank, lambda done, total: phases("factoring layers", done, total)
+        )
+    save_lora(lora, output)
+    console = standard_output()
+    title = f"{output}: LoRA of rank {lora.rank}"
+    console.print(table(LORA_COLUMNS, lora_rows(lora), title=title, numbers=2))
