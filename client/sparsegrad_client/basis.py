@@ -13,6 +13,7 @@ A full basis has r_in = d_in and r_out = d_out. Column j of U belongs to eigenva
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -24,6 +25,8 @@ from torch import Tensor
 
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch
 from sparsegrad_shared.references import DIGEST
+
+from .support import Support
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,9 @@ class GroupBasis:
     eigenvalues_out: Float64[Tensor, " r_out"] = field(repr=False)
     _casts: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = field(
         default_factory=dict, init=False, repr=False
+    )
+    _parts: weakref.WeakValueDictionary[tuple[bytes, bytes], GroupBasis] = field(
+        default_factory=weakref.WeakValueDictionary, init=False, repr=False
     )
 
     def __post_init__(self) -> None:
@@ -118,6 +124,25 @@ class GroupBasis:
         if key not in self._casts:
             self._casts[key] = (self.U.to(device, dtype), self.V.to(device, dtype))
         return self._casts[key]
+
+    def part(self, support: Support) -> GroupBasis:
+        """The columns of U and V that a support needs, as a basis: U[:, C] and V[:, R].
+
+        Layers with the same support share one part, which lives as long as any of them.
+        """
+        key = (support.rows.numpy().tobytes(), support.columns.numpy().tobytes())
+        part = self._parts.get(key)
+        if part is None:
+            part = GroupBasis(
+                name=self.name,
+                layers=self.layers,
+                U=self.U[:, support.columns],
+                V=self.V[:, support.rows],
+                eigenvalues_in=self.eigenvalues_in[support.columns],
+                eigenvalues_out=self.eigenvalues_out[support.rows],
+            )
+            self._parts[key] = part
+        return part
 
     def __deepcopy__(self, memo: dict[int, Any]) -> GroupBasis:
         # Nothing in it changes, so a copied model shares the basis as its layers do.

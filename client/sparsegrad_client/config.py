@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 from sparsegrad_shared.errors import InvalidInput
 
-Engine = Literal["auto", "reference", "folded"]
-Selection = Literal["dynamic"]
+Engine = Literal["auto", "reference", "folded", "adapter"]
+Selection = Literal["auto", "dynamic", "frozen", "block"]
 
 DEFAULT_DENSITY = 0.01  # the paper's share of a layer's entries
 
@@ -19,14 +19,21 @@ class SparseGradConfig:
     """What `sparsify` does to each layer, and what else of the model trains.
 
     Args:
-        density: share of a layer's r_out × r_in coordinates that one optimizer step changes;
-            0.01, the paper's, where neither this nor `entries` is given.
+        density: share of a layer's d_out × d_in entries that one optimizer step changes; 0.01,
+            the paper's, where none of `density`, `entries` and `block` is given.
         entries: the same as a number of entries a layer (the paper's LLaMA-2 setting is 100,000);
             a layer that has fewer coordinates trains them all.
-        engine: how the layer computes. ``folded`` keeps a plain weight and costs about what a
-            plain layer does, ``reference`` is the paper's layer word for word, and ``auto``
-            takes ``folded``.
-        selection: ``dynamic``: each optimizer step changes the entries whose gradient is largest.
+        block: rows and columns of W̃ that train, for the selection ``block``; where it is not
+            given, the block of as many entries as above that holds the most energy.
+        engine: how the layer computes. ``folded`` keeps a plain float32 weight and costs about
+            what a plain layer does, ``adapter`` leaves the weight frozen, in whatever type it is,
+            and adds a small product beside it, ``reference`` is the paper's layer word for word,
+            and ``auto`` picks one by what the model is and by `selection`.
+        selection: which entries a step changes. ``dynamic``: those whose gradient is largest, at
+            each step anew (the paper's); ``frozen``: the entries that had the most energy in a
+            warm-up, for good; ``block``: few rows and few columns, for good or until they are
+            moved; ``auto``: ``block`` for the engine ``adapter`` and where the weights cannot
+            take small steps, ``dynamic`` otherwise.
         train_bias: whether the biases of the sparse layers train too.
         trainable: which parameters outside the sparse layers train: ``auto`` (the task head on
             top of a transformers backbone), or regular expressions that are searched for in
@@ -38,26 +45,45 @@ class SparseGradConfig:
 
     density: float | None = None
     entries: int | None = None
+    block: tuple[int, int] | None = None
     engine: Engine = "auto"
-    selection: Selection = "dynamic"
+    selection: Selection = "auto"
     train_bias: bool = False
     trainable: Literal["auto"] | tuple[str, ...] = "auto"
 
     def __post_init__(self) -> None:
-        if self.density is not None and self.entries is not None:
-            raise InvalidInput(
-                f"density={self.density} and entries={self.entries} contradict one another; "
-                "give one of them"
-            )
-        if self.density is None and self.entries is None:
+        self._check_size()
+        self._check_choice("engine", self.engine, get_args(Engine))
+        self._check_choice("selection", self.selection, get_args(Selection))
+        self._check_together()
+        self._check_trainable()
+
+    def _check_size(self) -> None:
+        sizes = {"density": self.density, "entries": self.entries, "block": self.block}
+        given = [f"{name}={size}" for name, size in sizes.items() if size is not None]
+        if len(given) > 1:
+            raise InvalidInput(f"{' and '.join(given)} contradict one another; give one of them")
+        if not given:
             object.__setattr__(self, "density", DEFAULT_DENSITY)
         if self.density is not None and not 0 < self.density <= 1:
             raise InvalidInput(f"density: expected a share over 0 and up to 1, got {self.density}")
         if self.entries is not None and self.entries < 1:
             raise InvalidInput(f"entries: expected at least 1, got {self.entries}")
-        self._check_choice("engine", self.engine, get_args(Engine))
-        self._check_choice("selection", self.selection, get_args(Selection))
-        self._check_trainable()
+        if self.block is not None and (len(self.block) != 2 or min(self.block) < 1):
+            raise InvalidInput(f"block: expected rows and columns, both over 0, got {self.block}")
+
+    def _check_together(self) -> None:
+        if self.engine == "adapter" and self.selection in ("dynamic", "frozen"):
+            raise InvalidInput(
+                f"engine='adapter' and selection={self.selection!r} contradict one another: an "
+                "adapter needs few rows and few columns, known before the backward pass; take "
+                "selection='block', or engine='folded'"
+            )
+        if self.block is not None and self.selection in ("dynamic", "frozen"):
+            raise InvalidInput(
+                f"block={self.block} and selection={self.selection!r} contradict one another; "
+                "take selection='block', or say by density or entries how many entries train"
+            )
 
     @staticmethod
     def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -81,9 +107,19 @@ class SparseGradConfig:
                     f"trainable: {pattern!r} is not a regular expression: {error}"
                 ) from None
 
-    def entries_of(self, coordinates: int) -> int:
-        """How many of a layer's `coordinates` (r_out × r_in) one step changes: at least one."""
+    @property
+    def wants_block(self) -> bool:
+        """Whether these settings ask for a block, whatever the model is."""
+        return self.selection == "block" or self.engine == "adapter" or self.block is not None
+
+    def entries_of(self, weights: int) -> int:
+        """How many entries of a layer of `weights` (d_out × d_in) one step changes: at least one.
+
+        Raises:
+            InvalidInput: when a `block` says it.
+        """
         if self.entries is not None:
-            return min(self.entries, coordinates)
-        assert self.density is not None  # noqa: S101  # __post_init__ set one of the two
-        return max(1, round(self.density * coordinates))
+            return self.entries
+        if self.density is None:
+            raise InvalidInput(f"block={self.block} says how many entries train")
+        return max(1, round(self.density * weights))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel
 
-from .basis import Basis
+from .basis import Basis, GroupBasis
+from .calibration.batches import Batch
 from .config import SparseGradConfig
-from .layers import engine_class, require_sparse_layers, sparse_layers
-from .layers.plain import PlainLayer, is_plain, read_plain
+from .layers import ENGINES, choose, require_sparse_layers, sparse_layers
+from .layers.plain import PlainLayer, is_linear, read_plain
+from .selection import largest_entries
+from .support import Entries, Support, best_block, most_energetic
 from .trainable import trainable_names
+from .warm_up import Watched, all_entries, measure, rows_and_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +32,13 @@ class Replacement:
     plain: PlainLayer
 
 
-def sparsify(model: nn.Module, basis: Basis, config: SparseGradConfig | None = None) -> nn.Module:
+def sparsify(
+    model: nn.Module,
+    basis: Basis,
+    config: SparseGradConfig | None = None,
+    *,
+    warm_up: Iterable[Batch] = (),
+) -> nn.Module:
     """Replace the layers that a basis names by `SparseGradLinear`, in place.
 
     Weights are taken over, not copied. Everything else is frozen but for what
@@ -38,12 +50,15 @@ def sparsify(model: nn.Module, basis: Basis, config: SparseGradConfig | None = N
         model: any module with `nn.Linear` or GPT-2 `Conv1D` layers.
         basis: a basis whose groups name layers of the model.
         config: how to train; the defaults are the paper's.
+        warm_up: batches whose gradients choose the support, for the selections ``frozen``, which
+            needs some, and ``block``, which takes the leading rows and columns without.
 
     Returns:
         The same model.
 
     Raises:
-        InvalidInput: when the model is sparse already, or `config.trainable` matches nothing.
+        InvalidInput: when the model is sparse already, `config.trainable` matches nothing, or
+            batches for the warm-up are missing or cannot be used.
         UnsupportedModel: when a layer is missing (the nearest names are given) or cannot be
             replaced.
         ShapeMismatch: when a layer has other sizes than its group in the basis.
@@ -55,14 +70,65 @@ def sparsify(model: nn.Module, basis: Basis, config: SparseGradConfig | None = N
     replaced = [module for item in replacements for module in item.modules]
     trainable = trainable_names(model, config.trainable, replaced)
 
+    choice = choose(config, {item.name: item.plain for item in replacements})
+    supports = _supports(model, basis, config, choice.selection, replacements, warm_up)
+
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable)
-    make = engine_class(config.engine)
-    layers = [make(item.plain, item.name, basis, config) for item in replacements]
+    make = ENGINES[choice.engine]
+    layers = [
+        make(item.plain, item.name, basis, config, supports[item.name]) for item in replacements
+    ]
     for item, layer in zip(replacements, layers, strict=True):
         for module in item.modules:
             _replace(model, module, layer)
     return model
+
+
+def _supports(
+    model: nn.Module,
+    basis: Basis,
+    config: SparseGradConfig,
+    selection: Literal["dynamic", "frozen", "block"],
+    replacements: Sequence[Replacement],
+    warm_up: Iterable[Batch],
+) -> Mapping[str, Support | Entries | None]:
+    """What trains of each layer, where that is known before training."""
+    if selection == "dynamic":
+        return dict.fromkeys((item.name for item in replacements), None)
+    batches = list(warm_up)
+    if not batches and selection == "frozen":
+        raise InvalidInput(
+            "selection='frozen' chooses its entries by a warm-up: give sparsify some batches, "
+            "warm_up=[…], or take selection='block', which does without"
+        )
+    reduce = all_entries if selection == "frozen" else rows_and_columns
+    watched = [
+        Watched(item.name, item.modules, basis.group_of(item.name), reduce) for item in replacements
+    ]
+    if batches:
+        measure(model, watched, batches)
+    return {layer.name: _support(layer, config) for layer in watched}
+
+
+def _support(layer: Watched, config: SparseGradConfig) -> Support | Entries:
+    group = layer.group
+    match layer.energy:
+        case (energy,):
+            kept = min(config.entries_of(group.d_out * group.d_in), energy.numel())
+            return Entries(largest_entries(energy, kept, name=layer.name).cpu())
+        case (rows, columns):
+            shape = _block_shape(group, config)
+            return most_energetic(shape, rows, columns)
+        case _:
+            return Support.leading(*_block_shape(group, config))
+
+
+def _block_shape(group: GroupBasis, config: SparseGradConfig) -> tuple[int, int]:
+    if config.block is not None:
+        return config.block
+    entries = config.entries_of(group.d_out * group.d_in)
+    return best_block(entries, group.eigenvalues_out, group.eigenvalues_in)
 
 
 def merge(model: nn.Module) -> nn.Module:
@@ -125,7 +191,7 @@ def plan(model: nn.Module, basis: Basis) -> list[Replacement]:
 
 
 def _missing(layer: str, modules: dict[str, nn.Module], basis: Basis) -> str:
-    plain = [name for name, module in modules.items() if is_plain(module)]
+    plain = [name for name, module in modules.items() if is_linear(module)]
     nearest = difflib.get_close_matches(layer, plain, n=3, cutoff=0.0)
     hint = (
         f"the nearest linear layers are {', '.join(nearest)}"
@@ -176,7 +242,7 @@ def _unite_tied(model: nn.Module, basis: Basis, named: dict[nn.Module, str]) -> 
 
 def _check_shape(plain: PlainLayer, name: str, basis: Basis) -> None:
     group = basis.group_of(name)
-    d_out, d_in = plain.matrix.shape
+    d_out, d_in = plain.shape
     if (d_out, d_in) != (group.d_out, group.d_in):
         raise ShapeMismatch(
             f"basis group {group.name!r} is {group.d_out} x {group.d_in}, layer {name!r} is "

@@ -68,15 +68,23 @@ def largest_entries_reference(
 def _checked(gradient: Tensor, k: int, name: str) -> Tensor:
     if k < 1:
         raise InvalidInput(f"{name}: expected to keep at least 1 entry, got k = {k}")
-    flat = gradient.flatten()
+    check_finite(gradient, name)
+    return gradient.flatten()
+
+
+def check_finite(gradient: Tensor, name: str) -> None:
+    """Refuse a gradient with NaN or infinity.
+
+    Raises:
+        NonFiniteGradient: says how many entries are not finite.
+    """
     # NaN and infinity survive a sum; so does an overflow, hence the second, slower look.
-    if not bool(flat.sum().isfinite()) and not bool(flat.isfinite().all()):
-        bad = int((~flat.isfinite()).sum())
+    if not bool(gradient.sum().isfinite()) and not bool(gradient.isfinite().all()):
+        bad = int((~gradient.isfinite()).sum())
         raise NonFiniteGradient(
-            f"{name}: {bad} of {flat.numel()} entries are NaN or infinite; nothing was changed. "
-            "Lower the learning rate, or look for the batch that did it"
+            f"{name}: {bad} of {gradient.numel()} entries are NaN or infinite; nothing was "
+            "changed. Lower the learning rate, or look for the batch that did it"
         )
-    return flat
 
 
 def _exact(flat: Float[Tensor, " n"], k: int) -> Int64[Tensor, " kept"]:

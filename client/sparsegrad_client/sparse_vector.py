@@ -18,6 +18,25 @@ from torch import Tensor, nn
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch
 
 
+@dataclass(frozen=True, eq=False)
+class SparseEntries:
+    """A sparse vector as it stands, outside of any module."""
+
+    indices: Int64[Tensor, " n"]
+    values: Float[Tensor, " n"]
+
+    def __len__(self) -> int:
+        """How many entries there are."""
+        return self.indices.numel()
+
+    def plus(self, other: SparseEntries) -> SparseEntries:
+        """The sum, over the entries of both."""
+        union = unite(self.indices, other.indices)
+        values = union.spread(self.values).clone()
+        values[union.new_at] += other.values.to(values.dtype)
+        return SparseEntries(union.indices, values)
+
+
 @dataclass(frozen=True)
 class Union:
     """Two sorted index vectors as one, and where each came to stand.
@@ -43,6 +62,8 @@ class Union:
 
 def unite(old: Int64[Tensor, " m"], new: Int64[Tensor, " k"]) -> Union:
     """The union of two sorted, unique index vectors, without sorting them again."""
+    if torch.equal(old, new):  # a support that does not move: every step, the same entries
+        return Union(old, None, torch.arange(new.numel(), device=new.device))
     positions = torch.searchsorted(old, new)
     # One more place at the end, which no index equals, so that every position can be looked at.
     absent = nn.functional.pad(old, (0, 1), value=-1)[positions] != new
@@ -85,6 +106,11 @@ class SparseVector(nn.Module):
     def __bool__(self) -> bool:
         # A module is true whatever its length.
         return True
+
+    @property
+    def entries(self) -> SparseEntries:
+        """The vector's entries as they stand."""
+        return SparseEntries(self.indices, self.values)
 
     def add_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
         """Add `values` at sorted, unique `indices`."""

@@ -16,8 +16,13 @@ from sparsegrad_shared.errors import InvalidInput
         ({"density": 1.5}, "up to 1"),
         ({"density": float("nan")}, "over 0"),
         ({"entries": 0}, "at least 1"),
-        ({"engine": "fast"}, "'auto' or 'reference' or 'folded', got 'fast'"),
-        ({"selection": "frozen"}, "expected 'dynamic', got 'frozen'"),
+        ({"engine": "fast"}, "'folded' or 'adapter', got 'fast'"),
+        ({"selection": "best"}, "'frozen' or 'block', got 'best'"),
+        ({"block": (4, 0)}, "rows and columns, both over 0"),
+        ({"block": (4, 4), "entries": 16}, r"entries=16 and block=\(4, 4\) contradict"),
+        ({"block": (4, 4), "selection": "frozen"}, "block.*contradict"),
+        ({"engine": "adapter", "selection": "dynamic"}, "known before the backward pass"),
+        ({"engine": "adapter", "selection": "frozen"}, "known before the backward pass"),
         ({"trainable": "classifier"}, r"write \('classifier',\)"),
         ({"trainable": ("(",)}, "not a regular expression"),
     ],
@@ -31,10 +36,9 @@ def test_the_default_is_the_papers_share() -> None:
     assert SparseGradConfig().entries_of(3072 * 768) == round(0.01 * 3072 * 768)
 
 
-def test_a_number_of_entries_holds_for_every_layer_that_has_as_many() -> None:
+def test_a_number_of_entries_is_the_same_for_every_layer() -> None:
     config = SparseGradConfig(entries=100_000)
-    assert config.entries_of(11008 * 4096) == 100_000
-    assert config.entries_of(50) == 50
+    assert config.entries_of(11008 * 4096) == config.entries_of(576 * 1536) == 100_000
 
 
 def test_a_layer_trains_at_least_one_entry() -> None:

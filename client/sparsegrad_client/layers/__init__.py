@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from ..config import Engine
+from .adapter import AdapterLinear
 from .base import SparseGradLinear, require_sparse_layers, sparse_layers
+from .choice import Choice, choose
 from .folded import FoldedLinear
 from .reference import ReferenceLinear
 
 ENGINES: dict[str, type[SparseGradLinear]] = {
-    cls.engine: cls for cls in (ReferenceLinear, FoldedLinear)
+    cls.engine: cls for cls in (ReferenceLinear, FoldedLinear, AdapterLinear)
 }
-
-
-def engine_class(engine: Engine) -> type[SparseGradLinear]:
-    """The layer class of an engine; ``auto`` is the fastest that is exact."""
-    return FoldedLinear if engine == "auto" else ENGINES[engine]
-
 
 __all__ = [
     "ENGINES",
+    "AdapterLinear",
+    "Choice",
     "FoldedLinear",
     "ReferenceLinear",
     "SparseGradLinear",
-    "engine_class",
+    "choose",
     "require_sparse_layers",
     "sparse_layers",
 ]

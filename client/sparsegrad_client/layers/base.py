@@ -5,16 +5,18 @@ Layout (that of `sparsegrad_client.basis`, and)::
     x            … × d_in        input, any number of leading dimensions
     y            … × d_out       output, x Wᵀ + b
     W            d_out × d_in    weight in the original space
-    coordinates  r_out × r_in    W̃ = Vᵀ W U, whose gradient is G̃ = Vᵀ G U
+    coordinates  n_rows × n_columns  W̃ = Vᵀ W U, whose gradient is G̃ = Vᵀ G U: all of it, or the
+                                 block W̃[R, C] where the support is one
     delta        r_out · r_in    every change of W̃ since the layer was made, sparse, row-major
 
-The bias stays in the original space. U and V belong to the group; no layer holds them.
+The bias stays in the original space. U and V belong to the group; no layer holds them. An *index*
+is a flat place in `coordinates`, a *position* one in all of W̃; they differ in a block only.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -22,9 +24,11 @@ from torch import Tensor, nn
 
 from sparsegrad_shared.errors import InvalidInput
 
-from ..basis import Basis
+from ..basis import Basis, GroupBasis
 from ..config import SparseGradConfig
-from ..sparse_vector import SparseVector
+from ..selection import check_finite, largest_entries
+from ..sparse_vector import SparseEntries
+from ..support import Entries, Support, block_of
 from .plain import PlainLayer, check_dtype
 
 
@@ -40,14 +44,25 @@ class SparseGradLinear(nn.Module, ABC):
         name: the layer's path in the model, for errors and adapters.
         basis: the basis that has the layer.
         config: how to train it.
+        support: what trains, where that is known beforehand: a block of the coordinates, or
+            single entries; None lets each step choose.
+
+    Raises:
+        ShapeMismatch: when the support reaches beyond the coordinates.
     """
 
     engine: ClassVar[str]
     coordinates: nn.Parameter
-    bias: nn.Parameter | None
+    positions: Int64[Tensor, " n"] | None
+    part: GroupBasis
 
     def __init__(
-        self, plain: PlainLayer, name: str, basis: Basis, config: SparseGradConfig
+        self,
+        plain: PlainLayer,
+        name: str,
+        basis: Basis,
+        config: SparseGradConfig,
+        support: Support | Entries | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -55,63 +70,148 @@ class SparseGradLinear(nn.Module, ABC):
         self.config = config
         self.group = basis.group_of(name)
         self.layout = plain.layout
-        self.out_features, self.in_features = plain.matrix.shape
-        self.entries = config.entries_of(self.size)
-        self.delta = SparseVector(self.size, like=plain.weight)
-        self.register_parameter("bias", plain.bias)
-        if plain.bias is not None:
-            plain.bias.requires_grad_(config.train_bias)
+        self.out_features, self.in_features = plain.shape
+        self.has_bias = plain.bias is not None
+        self.register_buffer("positions", None)
+        self._set_support(support, plain.device)
         self.train(plain.training)
+
+    def _set_support(self, support: Support | Entries | None, device: torch.device) -> None:
+        group = self.group
+        if support is not None:
+            support.check_fits(group.r_out, group.r_in, self.name)
+        self.support = support
+        self.part = group.part(support) if isinstance(support, Support) else group
+        match support:
+            case Support():
+                self.positions = support.indices(group.r_in).to(device)
+                self.entries = self.size
+            case Entries():
+                self.positions = support.indices.to(device)
+                self.entries = self.positions.numel()
+            case None:
+                weights = self.out_features * self.in_features
+                self.entries = min(self.config.entries_of(weights), self.size)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(r_out, r_in), the shape of the coordinates."""
-        return self.group.r_out, self.group.r_in
+        """The shape of `coordinates`: (r_out, r_in), or that of the block."""
+        return self.part.r_out, self.part.r_in
 
     @property
     def size(self) -> int:
-        """How many coordinates there are: r_out · r_in."""
-        return self.group.r_out * self.group.r_in
+        """How many coordinates there are in `coordinates`."""
+        return self.part.r_out * self.part.r_in
+
+    @property
+    @abstractmethod
+    def delta(self) -> SparseEntries:
+        """Every change of W̃ since the layer was made, by position."""
 
     @abstractmethod
     def dense_weight(self) -> Float[Tensor, "d_out d_in"]:
         """The weight in the original space as it stands; do not change it."""
 
-    @abstractmethod
-    def _add_to_weight_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
-        """Add `values` to the coordinates at `indices`, however the engine holds them."""
+    def select(self, gradient: Float[Tensor, "n_rows n_columns"]) -> Int64[Tensor, " k"]:
+        """Indices of the entries that an optimizer step on this gradient changes, rising.
+
+        Raises:
+            NonFiniteGradient: when the gradient holds NaN or infinity.
+        """
+        if self.support is None:
+            return largest_entries(gradient, self.entries, name=self.name)
+        check_finite(gradient, self.name)
+        if isinstance(self.support, Support):
+            return torch.arange(self.size, device=gradient.device)
+        assert self.positions is not None  # noqa: S101  # every support has some
+        return self.positions
+
+    def positions_of(self, indices: Int64[Tensor, " k"]) -> Int64[Tensor, " k"]:
+        """Where entries of `coordinates` are in all of W̃."""
+        if isinstance(self.support, Support):
+            assert self.positions is not None  # noqa: S101  # every support has some
+            return self.positions[indices]
+        return indices
 
     @torch.no_grad()
     def add_entries_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
         """Add to single coordinates: what an optimizer step does.
 
         Args:
-            indices: flat positions in the r_out × r_in coordinates, rising, unique.
+            indices: flat places in `coordinates`, rising, unique.
             values: what to add there.
 
         Raises:
             UnsupportedModel: when the weight was converted to half precision meanwhile.
         """
-        check_dtype(self.delta.values, self.name)
-        self._add_to_weight_(indices, values.to(self.delta.values.dtype))
-        self.delta.add_(indices, values)
+        check_dtype(self.coordinates, self.name)
+        self._add_entries_(indices, values.to(self.coordinates.dtype))
 
+    @abstractmethod
+    def _add_entries_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
+        """Add `values` to the coordinates at `indices`, however the engine holds them."""
+
+    @abstractmethod
+    def add_delta_(self, positions: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
+        """Add what another training changed, wherever in W̃ it is; see `load_adapter`.
+
+        Args:
+            positions: flat places in the r_out × r_in matrix W̃, rising, unique.
+            values: what to add there.
+        """
+
+    @abstractmethod
+    def move_(self, support: Support) -> None:
+        """Train another block from now on; what the present one learned stays.
+
+        Raises:
+            UnsupportedModel: when the engine cannot, with the model's weights.
+        """
+
+    @abstractmethod
     def merged(self) -> nn.Module:
         """The plain layer with the trained weight, of the class that was replaced."""
-        layer = self.layout.build(self._plain_weight(), self.bias)
-        return layer.train(self.training)
-
-    def _plain_weight(self) -> nn.Parameter:
-        weight = self.layout.view(self.dense_weight().detach()).contiguous()
-        return nn.Parameter(weight, requires_grad=False)
 
     def extra_repr(self) -> str:
         """What `print(model)` says of the layer."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"bias={self.bias is not None}, group={self.group.name}, "
-            f"coordinates={self.group.r_out}x{self.group.r_in}, entries={self.entries}"
+            f"bias={self.has_bias}, group={self.group.name}, "
+            f"coordinates={self.part.r_out}x{self.part.r_in}, entries={self.entries}"
         )
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        # A warm-up or a move chose the support: take the checkpoint's before tensors are copied.
+        positions = state_dict.get(f"{prefix}positions")
+        if self.positions is not None and positions is not None:
+            self._restore_support(positions)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+    def _restore_support(self, positions: Int64[Tensor, " n"]) -> None:
+        assert self.positions is not None  # noqa: S101  # only called when there are some
+        if torch.equal(positions, self.positions):
+            return
+        device = self.positions.device
+        if isinstance(self.support, Entries):
+            self._set_support(Entries(positions.cpu()), device)
+        else:
+            self._set_support(block_of(positions.cpu(), self.group.r_in), device)
+            self._resize()
+
+    @abstractmethod
+    def _resize(self) -> None:
+        """Give `coordinates` the shape of a support that was just restored."""
 
 
 def sparse_layers(model: nn.Module) -> dict[str, SparseGradLinear]:

@@ -6,6 +6,9 @@ The basis is met only where it must be: for the gradient G̃ in the backward pas
 
 W̃ is held nowhere, yet optimizers, gradient clipping and loss scaling need a parameter that
 carries G̃. That is `coordinates` here: a parameter of W̃'s shape whose values take no memory.
+
+Where the support is a block, G̃[R, C] = (g V_R)ᵀ (x U_C): for the backward pass the small projection
+x U_C is kept in place of x.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from torch.autograd.function import once_differentiable
 
 from ..basis import Basis, GroupBasis
 from ..config import SparseGradConfig
+from ..sparse_vector import SparseEntries, SparseVector
+from ..support import Entries, Support
 from .base import SparseGradLinear
 from .plain import PlainLayer
-from .rotation import fold_entries, gradient_in_basis
+from .rotation import fold_entries, gradient_in_basis, tokens
 
 
 class CoordinateHandle(nn.Parameter):
@@ -59,39 +64,49 @@ class _FoldedProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        x: Tensor, coordinates: Tensor, bias: Tensor | None, weight: Tensor, group: GroupBasis
+        x: Tensor,
+        coordinates: Tensor,
+        bias: Tensor | None,
+        weight: Tensor,
+        part: GroupBasis,
+        is_block: bool,
     ) -> Tensor:
         return nn.functional.linear(x, weight.to(x.dtype), bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
-        x, _, _, weight, group = inputs
+        x, _, _, weight, part, is_block = inputs
         needs_x, needs_coordinates = ctx.needs_input_grad[:2]
+        kept = _kept_for_backward(x, part, is_block) if needs_coordinates else None
         # The weight as it is, not its cast under autocast: casting again is cheaper to hold.
-        ctx.save_for_backward(x if needs_coordinates else None, weight if needs_x else None)
-        ctx.group = group
+        ctx.save_for_backward(kept, weight if needs_x else None)
+        ctx.part, ctx.is_block = part, is_block
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        x, weight = ctx.saved_tensors
+        kept, weight = ctx.saved_tensors
         needs_x, needs_coordinates, needs_bias = ctx.needs_input_grad[:3]
         return (
             g @ weight.to(g.dtype) if needs_x else None,
-            _coordinate_gradient(g, x, ctx.group) if needs_coordinates else None,
-            _tokens(g).sum(0) if needs_bias else None,
+            _coordinate_gradient(g, kept, ctx) if needs_coordinates else None,
+            tokens(g).sum(0) if needs_bias else None,
+            None,
             None,
             None,
         )
 
 
-def _coordinate_gradient(g: Tensor, x: Tensor, group: GroupBasis) -> Tensor:
-    U, V = group.on(g.device, g.dtype)
-    return gradient_in_basis(_tokens(g), _tokens(x), U, V)
+def _kept_for_backward(x: Tensor, part: GroupBasis, is_block: bool) -> Tensor:
+    return x @ part.on(x.device, x.dtype)[0] if is_block else x
 
 
-def _tokens(rows: Float[Tensor, "*batch d"]) -> Float[Tensor, "tokens d"]:
-    return rows.unsqueeze(0).flatten(0, -2)
+def _coordinate_gradient(g: Tensor, kept: Tensor, ctx: Any) -> Tensor:  # noqa: ANN401
+    U, V = ctx.part.on(g.device, g.dtype)
+    if ctx.is_block:
+        product: Tensor = (tokens(g) @ V).T @ tokens(kept)
+        return product
+    return gradient_in_basis(tokens(g), tokens(kept), U, V)
 
 
 class FoldedLinear(SparseGradLinear):
@@ -99,15 +114,24 @@ class FoldedLinear(SparseGradLinear):
 
     engine: ClassVar[str] = "folded"
     weight: nn.Parameter
+    bias: nn.Parameter | None
     coordinates: CoordinateHandle
 
     def __init__(
-        self, plain: PlainLayer, name: str, basis: Basis, config: SparseGradConfig
+        self,
+        plain: PlainLayer,
+        name: str,
+        basis: Basis,
+        config: SparseGradConfig,
+        support: Support | Entries | None = None,
     ) -> None:
-        super().__init__(plain, name, basis, config)
+        super().__init__(plain, name, basis, config, support)
+        plain.matrix(name)  # refuses a weight that cannot take small steps
+        self.bias = plain.take_bias(trains=config.train_bias)
         plain.weight.requires_grad_(False)
         self.weight = plain.weight
         self.coordinates = CoordinateHandle(_zeros(self.weight, self.shape))
+        self.changes = SparseVector(self.group.r_out * self.group.r_in, like=plain.weight)
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x Wᵀ + b."""
@@ -122,28 +146,54 @@ class FoldedLinear(SparseGradLinear):
                 f"layer {self.name!r}: expected an input of {self.weight.dtype}, got {x.dtype}"
             )
         product: Tensor = _FoldedProduct.apply(  # type: ignore[no-untyped-call]
-            x, self.coordinates, bias, self._matrix(), self.group
+            x, self.coordinates, bias, self._matrix(), self.part, isinstance(self.support, Support)
         )
         return product
 
     def _matrix(self) -> Tensor:
+        assert self.layout is not None  # noqa: S101  # the weight is plain
         return self.layout.view(self.weight.detach())
+
+    @property
+    def delta(self) -> SparseEntries:
+        """Every change of W̃ since the layer was made, by position."""
+        return self.changes.entries
 
     def dense_weight(self) -> Float[Tensor, "d_out d_in"]:
         """W itself."""
         return self._matrix()
 
-    def _add_to_weight_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
-        U, V = self.group.on(self.weight.device, self.weight.dtype)
-        self._matrix().add_(fold_entries(indices, values, U, V))
+    def merged(self) -> nn.Module:
+        """The plain layer with the trained weight, of the class that was replaced."""
+        assert self.layout is not None  # noqa: S101  # the weight is plain
+        return self.layout.build(self.weight, self.bias).train(self.training)
 
-    def _plain_weight(self) -> nn.Parameter:
-        return self.weight
+    def _add_entries_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
+        self._fold_(indices, values, self.part)
+        self.changes.add_(self.positions_of(indices), values)
+
+    @torch.no_grad()
+    def add_delta_(self, positions: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
+        """Add what another training changed; see the base class."""
+        self._fold_(positions, values, self.group)
+        self.changes.add_(positions, values)
+
+    def _fold_(self, indices: Tensor, values: Tensor, basis: GroupBasis) -> None:
+        U, V = basis.on(self.weight.device, self.weight.dtype)
+        self._matrix().add_(fold_entries(indices, values.to(self.weight.dtype), U, V))
+
+    def move_(self, support: Support) -> None:
+        """Train another block from now on; see the base class."""
+        self._set_support(support, self.weight.device)
+        self._resize()
+
+    def _resize(self) -> None:
+        self.coordinates.data = _zeros(self.weight, self.shape)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FoldedLinear:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         # Moving or casting lays the handle's zeros out in memory: fold them up again.
-        self.coordinates.data = _zeros(self.weight, self.shape)
+        self._resize()
         return self
 
     def _save_to_state_dict(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from transformers.pytorch_utils import Conv1D
 
 from sparsegrad_shared.errors import UnsupportedModel
@@ -64,34 +65,88 @@ _LAYOUTS: dict[type[nn.Module], Layout] = {
 
 @dataclass(frozen=True, eq=False)
 class PlainLayer:
-    """A plain layer's parts: its parameters (the very objects) and its layout."""
+    """A plain layer's parts: its parameters (the very objects) and its layout.
 
-    layout: Layout
+    Attributes:
+        module: the layer itself.
+        layout: how it holds its weight; None where that is the business of whoever quantised it.
+        weight: the weight, packed when quantised.
+        bias: the bias.
+        shape: d_out and d_in.
+    """
+
+    module: nn.Module
+    layout: Layout | None
     weight: nn.Parameter
     bias: nn.Parameter | None
-    training: bool
+    shape: tuple[int, int]
 
     @property
-    def matrix(self) -> Float[Tensor, "d_out d_in"]:
-        """The weight, d_out × d_in, outside of autograd; no copy."""
+    def training(self) -> bool:
+        """Whether it was in training mode."""
+        return self.module.training
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weight is."""
+        return self.weight.device
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether small steps can be added to its weight."""
+        return self.layout is not None and self.weight.dtype in TRAINABLE_DTYPES
+
+    @property
+    def dtype(self) -> str:
+        """What its weight is, in words."""
+        name = str(self.weight.dtype).removeprefix("torch.")
+        return name if self.layout else f"quantised ({type(self.module).__name__})"
+
+    def take_bias(self, *, trains: bool) -> nn.Parameter | None:
+        """The bias, frozen or not."""
+        if self.bias is not None:
+            self.bias.requires_grad_(trains)
+        return self.bias
+
+    def matrix(self, name: str) -> Float[Tensor, "d_out d_in"]:
+        """The weight, d_out × d_in, outside of autograd; no copy.
+
+        Raises:
+            UnsupportedModel: when it is quantised, or too coarse for small steps.
+        """
+        if self.layout is None:
+            raise UnsupportedModel(
+                f"layer {name!r}: its weight is {self.dtype}, and cannot be changed in place; "
+                "train it by engine='adapter'"
+            )
+        check_dtype(self.weight, name)
         return self.layout.view(self.weight.detach())
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether the module is of a class that SparseGrad can replace."""
-    return type(module) in _LAYOUTS
+    """Whether the module is of a class that SparseGrad can replace, with a weight to read."""
+    return type(module) in _LAYOUTS and not _is_packed(module)
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether the module is a linear layer, plain or quantised."""
+    return isinstance(module, tuple(_LAYOUTS))
+
+
+def _is_packed(module: nn.Module) -> bool:
+    """Whether the weight holds its numbers some other way (torchao, bitsandbytes)."""
+    weight = module.weight
+    return type(weight.data if isinstance(weight, nn.Parameter) else weight) is not Tensor
 
 
 def read_plain(module: nn.Module, name: str) -> PlainLayer:
-    """Take a plain layer apart.
+    """Take a linear layer apart.
 
     Raises:
         UnsupportedModel: when the layer is of another class, does more than its class says
-            (hooks, a forward of its own), is not loaded, or its weight is in half precision or
-            quantized; names the layer and says what to do.
+            (hooks, a forward of its own), or is not loaded; names the layer and says what to do.
     """
-    layout = _LAYOUTS.get(type(module))
-    if layout is None:
+    if not is_linear(module) or parametrize.is_parametrized(module):
         classes = " or ".join(cls.__name__ for cls in _LAYOUTS)
         raise UnsupportedModel(
             f"layer {name!r}: expected a {classes}, got a {type(module).__name__}"
@@ -107,8 +162,21 @@ def read_plain(module: nn.Module, name: str) -> PlainLayer:
         raise UnsupportedModel(f"layer {name!r}: its weight or bias is not a parameter")
     if weight.is_meta:
         raise UnsupportedModel(f"layer {name!r} has no weights yet (meta device); load them first")
-    check_dtype(weight, name)
-    return PlainLayer(layout, weight, bias, module.training)
+    layout = _LAYOUTS[type(module)] if is_plain(module) else None
+    return PlainLayer(module, layout, weight, bias, _shape(module, layout, name))
+
+
+def _shape(module: nn.Module, layout: Layout | None, name: str) -> tuple[int, int]:
+    if layout is not None:
+        rows, columns = layout.view(module.weight).shape  # type: ignore[arg-type]
+        return rows, columns
+    d_out, d_in = getattr(module, "out_features", None), getattr(module, "in_features", None)
+    if not isinstance(d_out, int) or not isinstance(d_in, int):
+        raise UnsupportedModel(
+            f"layer {name!r}: a {type(module).__name__} does not say its out_features and "
+            "in_features"
+        )
+    return d_out, d_in
 
 
 def check_dtype(weight: Tensor, name: str) -> None:
@@ -120,6 +188,6 @@ def check_dtype(weight: Tensor, name: str) -> None:
     if weight.dtype not in TRAINABLE_DTYPES:
         raise UnsupportedModel(
             f"layer {name!r}: expected a float32 or float64 weight, got {weight.dtype}, which "
-            "would lose the small steps of training; convert the model by model.float() "
-            "(torch.autocast may still compute in half precision)"
+            "would lose the small steps of training; train it by engine='adapter', or convert "
+            "the model by model.float() (torch.autocast may still compute in half precision)"
         )

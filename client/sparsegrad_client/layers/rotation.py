@@ -11,6 +11,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 
+def tokens(rows: Float[Tensor, "*batch d"]) -> Float[Tensor, "tokens d"]:
+    """All leading dimensions as one; a single vector is one token."""
+    return rows.unsqueeze(0).flatten(0, -2)
+
+
 def gradient_in_basis(
     g: Float[Tensor, "tokens d_out"],
     x: Float[Tensor, "tokens d_in"],

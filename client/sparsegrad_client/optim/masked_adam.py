@@ -1,4 +1,4 @@
-"""Masked Adam: Adam on the largest entries of each gradient in the basis (paper, section 5.1).
+"""Masked Adam: Adam on the entries of each gradient that the layer selects (paper, section 5.1).
 
 The rule is that of `torch.optim.SparseAdam`: an entry that a step does not keep keeps its value
 and its moments, and the bias correction counts all steps. `masked_adam_reference` says it
@@ -7,7 +7,7 @@ densely. Here moments exist for entries that were ever kept only.
 State of each layer's coordinates::
 
     step        int       steps so far
-    indices     n, int64  entries that were ever kept, rising
+    indices     n, int64  positions in W̃ that were ever kept, rising
     exp_avg     n         their first moments
     exp_avg_sq  n         their second moments
 """
@@ -25,7 +25,6 @@ from torch import Tensor
 from sparsegrad_shared.errors import InvalidInput
 
 from ..layers import SparseGradLinear
-from ..selection import largest_entries
 from ..sparse_vector import unite
 
 
@@ -86,7 +85,7 @@ class MaskedAdam(torch.optim.Optimizer):
     def _step_layers(self) -> None:
         # Choose for every layer before any is changed: a bad gradient then changes nothing.
         chosen = [
-            (group, layer, largest_entries(coordinates.grad, layer.entries, name=layer.name))
+            (group, layer, layer.select(coordinates.grad))
             for group in self.param_groups
             for coordinates in group["params"]
             if (layer := self._layers.get(coordinates)) and coordinates.grad is not None
@@ -101,7 +100,7 @@ class MaskedAdam(torch.optim.Optimizer):
         assert gradient is not None  # noqa: S101  # only such layers were chosen
         gradient = gradient.flatten()[indices]
         state = self.state[layer.coordinates] or self._new_state(layer)
-        union = unite(state["indices"], indices)
+        union = unite(state["indices"], layer.positions_of(indices))
         beta1, beta2 = group["betas"]
         exp_avg = union.spread(state["exp_avg"])
         exp_avg_sq = union.spread(state["exp_avg_sq"])

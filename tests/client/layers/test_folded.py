@@ -65,7 +65,7 @@ def test_the_state_dict_is_the_plain_layers_and_the_delta() -> None:
     plain = _linear()
     expected = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
     state = _layer(plain).state_dict()
-    assert set(state) == {"weight", "bias", "delta.indices", "delta.values"}
+    assert set(state) == {"weight", "bias", "changes.indices", "changes.values"}
     for name, tensor in expected.items():
         assert torch.equal(state[name], tensor)
 

@@ -1,0 +1,89 @@
+"""What ``auto`` means: the engine and the selection for a model, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from sparsegrad_shared.errors import UnsupportedModel
+
+from ..config import SparseGradConfig
+from .plain import PlainLayer
+
+_LOG = logging.getLogger(__name__)
+
+# Bytes that a dynamic step needs beside the model, for each coordinate: the gradient in the basis.
+_GRADIENT_BYTES = 4
+_SHARE_OF_FREE_MEMORY = 0.8
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a model's layers are to be trained.
+
+    Attributes:
+        engine: how the layers compute.
+        selection: which entries train.
+        reason: why, for people.
+    """
+
+    engine: Literal["reference", "folded", "adapter"]
+    selection: Literal["dynamic", "frozen", "block"]
+    reason: str
+
+
+def choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choice:
+    """Settle what the config leaves to us, and log it.
+
+    Args:
+        config: what was asked for.
+        layers: the layers to replace, by path.
+
+    Raises:
+        UnsupportedModel: when the selection that was asked for needs a weight that takes small
+            steps, and a layer's does not.
+    """
+    choice = _choose(config, layers)
+    _LOG.info("engine %s, selection %s: %s", choice.engine, choice.selection, choice.reason)
+    return choice
+
+
+def _choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choice:
+    selection = config.selection
+    coarse = next(
+        (f"layer {n!r} is {p.dtype}" for n, p in layers.items() if not p.is_trainable), ""
+    )
+    if selection == "auto":
+        selection = "block" if config.wants_block else "dynamic"
+        if config.engine == "auto" and selection == "dynamic":
+            if coarse:
+                return Choice("adapter", "block", f"{coarse}, where small steps are lost")
+            if not _gradients_fit(layers.values()):
+                return Choice(
+                    "adapter", "block", "the gradients of a dynamic selection would not fit"
+                )
+    if config.engine != "auto":
+        return Choice(config.engine, selection, "as asked for")
+    if selection == "block":
+        return Choice(
+            "adapter", "block", "a block costs least as a small product beside the weight"
+        )
+    if coarse:
+        raise UnsupportedModel(
+            f"{coarse}, and selection={selection!r} adds small steps to the weights, which that "
+            "would lose; take selection='block', or convert the model by model.float()"
+        )
+    return Choice("folded", selection, "every weight takes small steps, and folding is exact")
+
+
+def _gradients_fit(layers: Collection[PlainLayer]) -> bool:
+    device = next(iter(layers)).device
+    if device.type != "cuda":
+        return True
+    needed = _GRADIENT_BYTES * sum(layer.shape[0] * layer.shape[1] for layer in layers)
+    free, _ = torch.cuda.mem_get_info(device)
+    return needed <= _SHARE_OF_FREE_MEMORY * free
