@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -76,6 +77,9 @@ def quieten() -> None:
     """No notes of the libraries about what they load: ours say what matters."""
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported
+    # Where torchao is installed transformers imports it, and it tells of every kernel it lacks.
+    for name in ("torchao", "torch.utils._pytree"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     import datasets
     import transformers
 

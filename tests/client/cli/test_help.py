@@ -20,6 +20,11 @@ COMMANDS = [
     ("bases", "alias"),
     ("bases", "alias", "set"),
     ("bases", "alias", "show"),
+    ("adapters",),
+    ("adapters", "show"),
+    ("adapters", "add"),
+    ("adapters", "merge"),
+    ("adapters", "to-lora"),
 ]
 
 
@@ -28,7 +33,7 @@ def test_help_needs_no_extra(run: Run, command: tuple[str, ...]) -> None:
     helped = run(*command, "--help", blocked=EXTRAS)
     assert (helped.returncode, helped.stderr) == (0, "")
     assert "Usage: " in helped.stdout
-    is_group = not command or command[-1] in ("bases", "alias")
+    is_group = not command or command[-1] in ("bases", "alias", "adapters")
     assert is_group or f"sparsegrad-client {' '.join(command)}" in helped.stdout
 
 
@@ -44,6 +49,7 @@ def test_version_is_the_distributions(run: Run) -> None:
         ("calibrate", "--model", "bert-base"),
         ("train", "--model", "m", "--basis", "a/b", "--dataset", "d", "--output", "o"),
         ("bases", "list"),
+        ("adapters", "show", "a"),
         ("quickstart",),
     ],
     ids=lambda command: command[0],
