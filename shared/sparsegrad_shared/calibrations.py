@@ -22,6 +22,7 @@ MAX_SLOTS = 1_000_000
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 LayerPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,300}$")]
 GradientForm = Literal["dense", "factored", "sums"]
+Normalization = Literal["none", "frobenius"]
 FORM_TENSORS: dict[GradientForm, tuple[str, ...]] = {
     "dense": ("G",),
     "factored": ("g", "x"),
@@ -94,7 +95,7 @@ class HosvdOptions(Model):
 
     rank: Annotated[int, Field(ge=1, le=MAX_EXTENT)] | None = None
     energy: Annotated[float, Field(gt=0, le=1)] | None = None
-    normalize: Literal["none", "frobenius"] = "none"
+    normalize: Normalization = "none"
 
     @model_validator(mode="after")
     def _one_truncation(self) -> HosvdOptions:

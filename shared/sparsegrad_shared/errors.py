@@ -34,7 +34,8 @@
     ├── ServerFault                  500  the server's own fault; its log has the rest
     ├── MissingExtra                      client only: a part is not installed
     ├── CorruptFile                  500  a file whose bytes are not those once written
-    └── WrongBasis                        client only: an adapter on another basis
+    ├── WrongBasis                        client only: an adapter on another basis
+    └── RankFailed                        client only: another process of the same run failed
 
 On the wire an error is a problem (RFC 9457): its `type` is the class's stable name as a URN, so
 that a client raises the class that the server raised.
@@ -301,6 +302,12 @@ class WrongBasis(SparseGradError):
     """An adapter put on a basis other than the one it was trained on."""
 
     title = "Wrong basis"
+
+
+class RankFailed(SparseGradError):
+    """Another process of the same run failed, or answers no more."""
+
+    title = "Another rank failed"
 
 
 def _family(root: type[SparseGradError]) -> Iterator[type[SparseGradError]]:

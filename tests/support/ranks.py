@@ -32,6 +32,9 @@ class Ranks:
     Args:
         folder: where the ranks find one another.
         count: how many.
+
+    Attributes:
+        answers: what the ranks answered last; None of one that failed.
     """
 
     def __init__(self, folder: Path, count: int = 2) -> None:
@@ -78,7 +81,8 @@ class Ranks:
         return self._answers(CALL_SECONDS)
 
     def _answers(self, seconds: float) -> list[Any]:
-        answers, failures = [], []
+        self.answers: list[Any] = []
+        failures = []
         for rank, pipe in enumerate(self._pipes):
             try:
                 if not pipe.poll(seconds):
@@ -86,12 +90,12 @@ class Ranks:
                 answer, failure = pipe.recv()
             except (EOFError, OSError) as error:
                 answer, failure = None, repr(error)
-            answers.append(answer)
+            self.answers.append(answer)
             if failure:
                 failures.append(f"rank {rank}: {failure}")
         if failures:
             raise RankFailed("\n".join(failures))
-        return answers
+        return self.answers
 
 
 def _serve(pipe: Connection, rank: int, count: int, store: str) -> None:
@@ -115,5 +119,5 @@ def _serve(pipe: Connection, rank: int, count: int, store: str) -> None:
             return
         try:
             pipe.send((function(*arguments), None))
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - raised again by the test
             pipe.send((None, traceback.format_exc()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -58,6 +58,13 @@ def fingerprint(batches: Iterable[Batch]) -> str:
             else:
                 hasher.update(f"{name} {value!r}\n".encode())
     return f"sha256:{hasher.hexdigest()}"
+
+
+def joint_fingerprint(fingerprints: Sequence[str]) -> str:
+    """A digest over the batches of all ranks, by the fingerprint of each."""
+    if len(fingerprints) == 1:
+        return fingerprints[0]
+    return f"sha256:{hashlib.sha256(chr(10).join(fingerprints).encode()).hexdigest()}"
 
 
 def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:

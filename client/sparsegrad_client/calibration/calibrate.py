@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 from torch import nn
+from torch.distributed import ProcessGroup
 
 from sparsegrad_shared.calibrations import (
     CalibrationManifest,
-    CalibrationStatus,
     DatasetSource,
     HosvdOptions,
     ModelSource,
+    Normalization,
 )
-from sparsegrad_shared.errors import InvalidInput, JobFailed
+from sparsegrad_shared.errors import InvalidInput
 from sparsegrad_shared.references import parse_name
 
 from ..bases import fetch_with
 from ..basis import Basis
-from ..connection import open_service, server_name
+from ..connection import server_name
 from ..groups import LayerSpec, auto_spec, find_groups
-from ..service import BasisService
-from .batches import Batch, fingerprint, take
-from .collector import collecting
+from .batches import Batch, fingerprint, joint_fingerprint, take
 from .frames import Send
 from .plan import Plan
-from .upload import Uploader
-
-Progress = Callable[[str, int, int], None]
-
-COLLECTING = "collecting gradients"
-UPLOADING = "uploading gradients"
+from .ranks import Ranks
+from .run import Progress, Run, open_together
 
 # The share of energy that the top 1% of entries hold in the basis, on gradients of an ordinary
 # fine-tuning (MiniLM, CoLA, 90 further steps, head trained) that no basis has seen:
@@ -58,12 +52,13 @@ def calibrate(
     spec: LayerSpec | Literal["auto"] = "auto",
     rank: int | None = None,
     energy: float | None = None,
-    normalize: Literal["none", "frobenius"] = "none",
+    normalize: Normalization = "none",
     lr: float = DEFAULT_LR,
     send: Send = "auto",
     source: ModelSource | None = None,
     dataset: DatasetSource | None = None,
     resume: str | None = None,
+    process_group: ProcessGroup | None = None,
     progress: Progress = lambda phase, completed, total: None,
 ) -> Basis:
     """Collect gradients of a model on data, and have a basis computed and published.
@@ -72,6 +67,11 @@ def calibrate(
     (paper, section 3.1), in training mode. Afterwards, also after an error, the model is bit for
     bit what it was. Gradients travel while the next step computes. When this is cut short, the
     calibration stays open on the server, and the error carries a note with its id.
+
+    With `process_group` the ranks train as one data-parallel run: each calls this with the same
+    model and arguments and with batches of its own, sends its own gradients, and gets the same
+    basis. A step moves the weights by the mean of the ranks' gradients. A rank that fails ends
+    all of them; one that dies ends them by the group's time-out at the latest.
 
     Args:
         model: gives a loss for a batch: ``model(**batch).loss``.
@@ -88,10 +88,15 @@ def calibrate(
         normalize: ``"frobenius"`` scales every gradient to norm 1.
         lr: learning rate of the steps; 0 leaves the weights where they are.
         send: ``"dense"`` sends G, ``"factored"`` sends g and x, ``"auto"`` what is smaller.
+            ``"sums"`` sends, after the first step's gradients, only Σ GᵀG and Σ GGᵀ of the others
+            (4 (d_in² + d_out²) bytes a group and rank, however many the steps) and holds these
+            sums in float64 on the model's device; the basis is the same to round-off.
         source: what the model is called; worked out from its config when None.
         dataset: what the data is called; a digest of the batches when None.
         resume: id of a calibration that was cut short; the same arguments as then are needed, and
             only what has not arrived is sent.
+        process_group: the ranks that calibrate together, such as
+            ``torch.distributed.group.WORLD``; None for this process alone.
         progress: called with a phase, how much of it is done, and how much there is.
 
     Returns:
@@ -103,81 +108,35 @@ def calibrate(
         NonFiniteGradient: names step and layer.
         JobFailed: when the server could not compute the basis.
         ServerUnreachable: when the server does not answer for longer than it is waited for.
+        RankFailed: when another rank failed or answers no more; says what it said.
     """
     parse_name(name)
-    groups = find_groups(model, auto_spec(model) if spec == "auto" else spec)
-    plan = Plan(groups, steps, held_out)
-    taken = take(batches, plan.all_steps)
+    ranks = Ranks(process_group, next(model.parameters()).device)
+    ranks.check_model(model)
+    with ranks.agreed():
+        groups = find_groups(model, auto_spec(model) if spec == "auto" else spec)
+        plan = Plan(groups, steps, held_out, ranks.count, ranks.rank, summed=send == "sums")
+        taken = take(batches, plan.all_steps)
+        digest = "" if dataset else fingerprint(taken)
     manifest = _manifest(
         plan,
         name,
         source or _source(model),
-        dataset or DatasetSource(id="unnamed", fingerprint=fingerprint(taken)),
+        dataset or DatasetSource(id="unnamed", fingerprint=joint_fingerprint(ranks.gather(digest))),
         {"rank": rank, "energy": energy, "normalize": normalize},
     )
-    with open_service(server, token) as service:
-        calibration = _open(service, plan, manifest, resume)
+    arguments = f"{manifest.model_dump_json()} lr={lr} send={send} resume={resume}"
+    ranks.check_same("the arguments of calibrate", arguments)
+    with open_together(ranks, server, token) as service:
+        run = Run(service, model, plan, taken, ranks, progress)
+        calibration = run.open(manifest, resume)
         with _resumable(calibration.id):
-            run = _Run(service, model, plan, taken, progress)
             if calibration.state == "open":
-                run.collect(calibration, lr=lr, send=send)
-            reference = run.publish(calibration.id)
-        return fetch_with(service, reference, server_name(server))
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    service: BasisService
-    model: nn.Module
-    plan: Plan
-    batches: list[Batch]
-    progress: Progress
-
-    def collect(self, calibration: CalibrationStatus, *, lr: float, send: Send) -> None:
-        """Train, and send what has not arrived yet."""
-        missing = self.plan.missing(calibration)
-        if not missing:
-            return
-        steps = self.plan.last_step(missing) + 1
-        with Uploader(self.service, calibration.id) as uploader:
-            with collecting(
-                self.model,
-                self.plan,
-                lr=lr,
-                send=send,
-                wanted=lambda group, index: (group, index) in missing,
-                emit=uploader.put,
-            ) as collector:
-                for step in range(steps):
-                    self.progress(COLLECTING, step, steps)
-                    collector.step(self.batches[step])
-            self.progress(COLLECTING, steps, steps)
-            uploader.drain(lambda sent: self.progress(UPLOADING, sent, len(missing)))
-
-    def publish(self, calibration: str) -> str:
-        """Have the basis computed; returns the reference of the version."""
-        job = self.service.finish(calibration)
-        for status in self.service.watch_job(job.id):
-            job = status
-            self.progress(job.phase, job.completed, job.total)
-        if job.basis is None:
-            reason = job.error.detail if job.error else "it gave no reason"
-            raise JobFailed(f"job {job.id} of calibration {calibration} failed: {reason}")
-        return str(job.basis)
-
-
-def _open(
-    service: BasisService, plan: Plan, manifest: CalibrationManifest, resume: str | None
-) -> CalibrationStatus:
-    calibration = resume or service.create_calibration(manifest).id
-    status = service.calibration_status(calibration)
-    if status.name != manifest.name:
-        raise InvalidInput(
-            f"calibration {status.id} is of {status.name}, not of {manifest.name}; give the name "
-            "that it was started with"
-        )
-    plan.missing(status)  # refuses another plan before anything is computed
-    return status
+                run.collect(calibration, lr=lr, send=send, normalize=normalize)
+            job = run.finish(calibration.id)
+            # Ranks leave together: the first one's embedded server ends with it.
+            with ranks.agreed():
+                return fetch_with(service, run.await_basis(job), server_name(server))
 
 
 @contextmanager

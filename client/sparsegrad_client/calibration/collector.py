@@ -1,4 +1,8 @@
-"""The training steps of a calibration (paper, section 3.1): gradients come out as frames."""
+"""The training steps of a calibration (paper, section 3.1): gradients come out as frames.
+
+Several ranks train as one data-parallel run: a step moves every rank's weights by the mean of
+their gradients, so that the ranks keep the same weights, while each rank hands out its own.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from sparsegrad_shared.calibrations import Normalization
 from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, UnsupportedModel
 from sparsegrad_shared.framing import Frame
 
@@ -25,6 +30,9 @@ from .frames import (
 from .hooks import Captured, LayerCapture, nonfinite_entries, users_of
 from .plan import Plan
 from .preserve import preserved
+from .ranks import Ranks
+from .sums import GramSums
+from .updates import AveragedUpdate
 
 Emit = Callable[[str, int, Frame], None]
 
@@ -38,6 +46,8 @@ def collecting(
     send: Send,
     wanted: Callable[[str, int], bool],
     emit: Emit,
+    normalize: Normalization = "none",
+    ranks: Ranks | None = None,
 ) -> Iterator[Collector]:
     """Lend the model to a `Collector`; it comes back as it was, bit for bit.
 
@@ -48,10 +58,21 @@ def collecting(
         send: dense, factored, or whichever is smaller.
         wanted: whether a slot (group, index) is to be sent.
         emit: takes a slot's frame; may block, and so slow the training down.
+        normalize: what is done to gradients before they are summed, if they are.
+        ranks: the processes that train together; None for this one alone.
     """
     weights = [layer.weight for group in plan.groups for layer in group.layers]
     with preserved(model, weights):
-        collector = Collector(model, plan, lr=lr, send=send, wanted=wanted, emit=emit)
+        collector = Collector(
+            model,
+            plan,
+            lr=lr,
+            send=send,
+            wanted=wanted,
+            emit=emit,
+            normalize=normalize,
+            ranks=ranks or Ranks(),
+        )
         try:
             yield collector
         finally:
@@ -61,8 +82,10 @@ def collecting(
 class Collector:
     """Runs steps of ordinary training and hands every layer's gradient out during backward.
 
-    Each weight has its own AdamW, which steps when the weight's gradient is complete; then the
-    gradient is dropped. So no two layers' gradients need to be held at once.
+    Each weight has its own AdamW. Alone, it steps when the weight's gradient is complete; then
+    the gradient is dropped, so no two layers' gradients need to be held at once. With other ranks
+    gradients are held until `update`: the order in which a backward pass completes them may
+    differ from rank to rank.
     """
 
     def __init__(
@@ -74,6 +97,8 @@ class Collector:
         send: Send,
         wanted: Callable[[str, int], bool],
         emit: Emit,
+        normalize: Normalization,
+        ranks: Ranks,
     ) -> None:
         self._model = model
         self._plan = plan
@@ -83,6 +108,12 @@ class Collector:
         self._device = next(model.parameters()).device
         self._step = 0
         self._seen: set[str] = set()
+        self._update = AveragedUpdate(ranks) if lr and ranks.count > 1 else None
+        self._sums = {
+            group.name: GramSums(group.d_out, group.d_in, self._device, normalize)
+            for group in plan.groups
+            if plan.summed and wanted(group.name, plan.sums_slot(group))
+        }
         self._captures = [
             self._capture(group, position, layer, lr)
             for group in plan.groups
@@ -95,7 +126,7 @@ class Collector:
             capture.remove()
 
     def step(self, batch: Batch) -> float:
-        """One forward and backward pass; every layer's gradient is emitted before it returns.
+        """One forward and backward pass; every layer's gradient is handed out before it returns.
 
         Returns:
             The loss.
@@ -110,9 +141,19 @@ class Collector:
         for group in self._plan.groups:
             for position, layer in enumerate(group.layers):
                 if layer.path not in self._seen:
-                    self._hand_out(group, position, partial(self._zero_frame, group, layer))
+                    self._hand_out(group, position, layer, None)
+        if self._step == self._plan.steps - 1:
+            self._hand_out_sums()
         self._step += 1
         return loss.item()
+
+    def update(self) -> None:
+        """Move the weights by the mean of all ranks' gradients; alone, they have moved already.
+
+        Called by all ranks at once, after each step.
+        """
+        if self._update is not None:
+            self._update.apply()
 
     def _loss(self, batch: Batch) -> Tensor:
         output = self._model(**to_device(batch, self._device))
@@ -141,13 +182,21 @@ class Collector:
                 f"{layer.path}: its weight belongs to several modules, so its gradient has no "
                 'factors of one layer; use send="auto" or "dense"'
             )
-        optimizer = torch.optim.AdamW([layer.weight], lr=lr, weight_decay=0.0) if lr else None
         return LayerCapture(
             layer,
             factored=self._send != "dense" and not shared,
-            before_drop=optimizer.step if optimizer else lambda: None,
+            before_drop=self._weight_update(layer, lr),
             take=partial(self._take, group, position, layer),
         )
+
+    def _weight_update(self, layer: Layer, lr: float) -> Callable[[], object]:
+        """What to do when a weight's gradient is complete."""
+        if not lr:
+            return lambda: None
+        optimizer = torch.optim.AdamW([layer.weight], lr=lr, weight_decay=0.0)
+        if self._update is None:
+            return optimizer.step
+        return self._update.keeper(layer.weight, optimizer)
 
     def _take(self, group: LayerGroup, position: int, layer: Layer, captured: Captured) -> None:
         if layer.path in self._seen:
@@ -163,12 +212,34 @@ class Collector:
                 f"{captured.G.numel()} that are NaN or infinite; look at that batch, use float32, "
                 "or a smaller lr"
             )
-        self._hand_out(group, position, partial(self._frame, layer, captured))
+        self._hand_out(group, position, layer, captured)
 
-    def _hand_out(self, group: LayerGroup, position: int, frame: Callable[[], Frame]) -> None:
+    def _hand_out(
+        self, group: LayerGroup, position: int, layer: Layer, captured: Captured | None
+    ) -> None:
+        """Sum or emit a layer's gradient; None stands for zero."""
+        if self._plan.is_summed(self._step):
+            self._sum(group, captured)
+            return
         slot = self._plan.slot(group, position, self._step)
         if self._wanted(group.name, slot):
-            self._emit(group.name, slot, frame())
+            frame = self._frame(layer, captured) if captured else self._zero_frame(group, layer)
+            self._emit(group.name, slot, frame)
+
+    def _sum(self, group: LayerGroup, captured: Captured | None) -> None:
+        sums = self._sums.get(group.name)
+        if sums is None:
+            return
+        if captured is None:
+            sums.add_zero()
+        else:
+            sums.add(captured.G)
+
+    def _hand_out_sums(self) -> None:
+        for group in self._plan.groups:
+            if group.name in self._sums:
+                sums = self._sums.pop(group.name)
+                self._emit(group.name, self._plan.sums_slot(group), sums.frame())
 
     def _zero_frame(self, group: LayerGroup, layer: Layer) -> Frame:
         return zero_frame(group.d_out, group.d_in, layer.weight.dtype, self._send)

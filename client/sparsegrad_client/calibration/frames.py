@@ -20,7 +20,7 @@ from sparsegrad_shared.framing import Frame, RawTensor
 
 from .plan import dtype_name
 
-Send = Literal["auto", "dense", "factored"]
+Send = Literal["auto", "dense", "factored", "sums"]
 Factors = tuple[Float[Tensor, "tokens d_out"], Float[Tensor, "tokens d_in"]]
 
 
@@ -45,13 +45,13 @@ def factors_are_smaller(tokens: int, d_out: int, d_in: int) -> bool:
 
 def dense_frame(G: Float[Tensor, "d_out d_in"]) -> Frame:
     """A gradient as it is."""
-    return Frame({"G": _raw(G)})
+    return Frame({"G": raw_tensor(G)})
 
 
 def factored_frame(factors: Factors) -> Frame:
     """A gradient by its factors."""
     g, x = factors
-    return Frame({"g": _raw(g), "x": _raw(x)})
+    return Frame({"g": raw_tensor(g), "x": raw_tensor(x)})
 
 
 def zero_frame(d_out: int, d_in: int, dtype: torch.dtype, send: Send) -> Frame:
@@ -61,7 +61,7 @@ def zero_frame(d_out: int, d_in: int, dtype: torch.dtype, send: Send) -> Frame:
     return factored_frame((torch.zeros(1, d_out, dtype=dtype), torch.zeros(1, d_in, dtype=dtype)))
 
 
-def _raw(tensor: Tensor) -> RawTensor:
-    """A tensor's bytes; no copy when it is contiguous and in main memory."""
+def raw_tensor(tensor: Tensor) -> RawTensor:
+    """A tensor as its bytes; no copy when it is contiguous and in main memory."""
     data = tensor.detach().cpu().contiguous()
     return RawTensor(dtype_name(data.dtype), tuple(data.shape), data.view(torch.uint8).numpy().data)

@@ -17,9 +17,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sparsegrad_client import Basis, BasisService, calibrate, fetch_basis
-from sparsegrad_client.calibration.calibrate import COLLECTING
 from sparsegrad_client.calibration.collector import collecting
 from sparsegrad_client.calibration.plan import Plan
+from sparsegrad_client.calibration.run import COLLECTING
 from sparsegrad_client.groups import auto_spec, find_groups
 from sparsegrad_shared.errors import (
     Conflict,

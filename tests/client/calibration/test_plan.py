@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -18,17 +21,29 @@ from sparsegrad_client.calibration.frames import (
     gather_factors,
 )
 from sparsegrad_client.calibration.plan import Plan
-from sparsegrad_client.groups import auto_spec, find_groups
-from sparsegrad_shared.calibrations import CalibrationStatus, GroupArrivals
+from sparsegrad_client.groups import LayerGroup, auto_spec, find_groups
+from sparsegrad_shared.calibrations import (
+    CalibrationManifest,
+    CalibrationStatus,
+    DatasetSource,
+    GroupArrivals,
+    HosvdOptions,
+    ModelSource,
+)
 from sparsegrad_shared.errors import Conflict, InvalidInput, UnsupportedModel
 from sparsegrad_shared.framing import Frame
 
 SIZES = st.integers(1, 6)
 
 
-def _plan(steps: int, held_out: int) -> Plan:
+@cache
+def _groups() -> tuple[LayerGroup, ...]:
     model = tiny_models.llama(blocks=4)
-    return Plan(find_groups(model, auto_spec(model)), steps, held_out)
+    return find_groups(model, auto_spec(model))
+
+
+def _plan(steps: int, held_out: int, **ranks: Any) -> Plan:
+    return Plan(_groups(), steps, held_out, **ranks)
 
 
 def _status(arrived: dict[str, tuple[int, ...]], expected: int) -> CalibrationStatus:
@@ -60,6 +75,55 @@ def test_slots_number_the_gradients_and_the_fitted_ones_come_first(
         ]
         assert slots == list(range(plan.all_steps * layers))
     assert plan.all_slots == sum(len(g.layers) for g in plan.groups) * (steps + held_out)
+
+
+@given(steps=SIZES, held_out=st.integers(0, 3), count=st.integers(1, 4))
+def test_ranks_fill_distinct_slots_and_together_all(steps: int, held_out: int, count: int) -> None:
+    plans = [_plan(steps, held_out, ranks=count, rank=rank) for rank in range(count)]
+    filled = [slot for plan in plans for slot in plan.own()]
+    assert len(filled) == len(set(filled)) == plans[0].all_slots
+    for group in plans[0].groups:
+        fitted = [
+            plan.slot(group, position, step)
+            for step in range(steps)
+            for plan in plans
+            for position in range(len(group.layers))
+        ]
+        assert fitted == list(range(steps * count * len(group.layers)))
+
+
+@given(steps=st.integers(2, 6), held_out=st.integers(0, 3), count=st.integers(1, 4))
+def test_sums_stand_for_the_fitted_steps_but_the_first(
+    steps: int, held_out: int, count: int
+) -> None:
+    plans = [_plan(steps, held_out, ranks=count, rank=rank, summed=True) for rank in range(count)]
+    plan = plans[0]
+    assert [plan.is_summed(step) for step in range(plan.all_steps)] == [
+        0 < step < steps for step in range(plan.all_steps)
+    ]
+    status = _status({group.name: () for group in plan.groups}, plan.all_slots // 2)
+    assert {slot for plan in plans for slot in plan.own()} == plan.missing(status)
+    for group, spec in zip(plan.groups, _manifest(plan).groups, strict=True):
+        assert spec.gradients == count * (len(group.layers) + 1)
+        assert spec.held_out == count * held_out * len(group.layers)
+        sums = {plan.sums_slot(group) for plan in plans}
+        assert sums == set(range(count * len(group.layers), spec.gradients))
+        last = plan.last_step({(group.name, plans[-1].sums_slot(group))})
+        assert last == steps - 1
+
+
+def _manifest(plan: Plan) -> CalibrationManifest:
+    return plan.manifest(
+        "team/x",
+        ModelSource(id="m", architecture="M"),
+        DatasetSource(id="d", fingerprint="f"),
+        HosvdOptions(),
+    )
+
+
+def test_one_step_cannot_be_summed() -> None:
+    with pytest.raises(InvalidInput, match="at least 2 steps"):
+        _plan(1, 0, summed=True)
 
 
 def test_missing_slots_and_the_last_step_that_gives_them() -> None:
