@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel
 
@@ -18,9 +18,12 @@ from .config import SparseGradConfig
 from .layers import ENGINES, choose, require_sparse_layers, sparse_layers
 from .layers.plain import PlainLayer, is_linear, read_plain
 from .selection import largest_entries
-from .support import Entries, Support, best_block, most_energetic
+from .support import Entries, Support, best_block, block_of, most_energetic
 from .trainable import trainable_names
 from .warm_up import Watched, all_entries, measure, rows_and_columns
+
+Chosen = Literal["dynamic", "frozen", "block"]
+Supports = Mapping[str, Support | Entries]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,47 @@ def sparsify(
         ShapeMismatch: when a layer has other sizes than its group in the basis.
     """
     config = config or SparseGradConfig()
+    batches = list(warm_up)
+
+    def choose_supports(selection: Chosen, replacements: Sequence[Replacement]) -> Supports:
+        return _warmed_up(model, basis, config, selection, replacements, batches)
+
+    return _convert(model, basis, config, choose_supports)
+
+
+def sparsify_for(
+    model: nn.Module, basis: Basis, config: SparseGradConfig, positions: Mapping[str, Tensor]
+) -> nn.Module:
+    """`sparsify`, with the support of each layer as an earlier training had it.
+
+    Args:
+        model: see `sparsify`.
+        basis: see `sparsify`.
+        config: how that training was set up.
+        positions: the places in W̃ that it changed, for each layer.
+    """
+
+    def choose_supports(selection: Chosen, replacements: Sequence[Replacement]) -> Supports:
+        names = [item.name for item in replacements if len(positions.get(item.name, ()))]
+        match selection:
+            case "dynamic":
+                return {}
+            case "frozen":
+                return {name: Entries(positions[name]) for name in names}
+            case "block":
+                return {
+                    name: block_of(positions[name], basis.group_of(name).r_in) for name in names
+                }
+
+    return _convert(model, basis, config, choose_supports)
+
+
+def _convert(
+    model: nn.Module,
+    basis: Basis,
+    config: SparseGradConfig,
+    choose_supports: Callable[[Chosen, Sequence[Replacement]], Supports],
+) -> nn.Module:
     if sparse_layers(model):
         raise InvalidInput("the model is sparse already; give its plain self back by merge(model)")
     replacements = plan(model, basis)
@@ -71,13 +115,13 @@ def sparsify(
     trainable = trainable_names(model, config.trainable, replaced)
 
     choice = choose(config, {item.name: item.plain for item in replacements})
-    supports = _supports(model, basis, config, choice.selection, replacements, warm_up)
+    supports = choose_supports(choice.selection, replacements)
 
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in trainable)
     make = ENGINES[choice.engine]
     layers = [
-        make(item.plain, item.name, basis, config, supports[item.name]) for item in replacements
+        make(item.plain, item.name, basis, config, supports.get(item.name)) for item in replacements
     ]
     for item, layer in zip(replacements, layers, strict=True):
         for module in item.modules:
@@ -85,18 +129,17 @@ def sparsify(
     return model
 
 
-def _supports(
+def _warmed_up(
     model: nn.Module,
     basis: Basis,
     config: SparseGradConfig,
-    selection: Literal["dynamic", "frozen", "block"],
+    selection: Chosen,
     replacements: Sequence[Replacement],
-    warm_up: Iterable[Batch],
-) -> Mapping[str, Support | Entries | None]:
+    batches: Sequence[Batch],
+) -> Supports:
     """What trains of each layer, where that is known before training."""
     if selection == "dynamic":
-        return dict.fromkeys((item.name for item in replacements), None)
-    batches = list(warm_up)
+        return {}
     if not batches and selection == "frozen":
         raise InvalidInput(
             "selection='frozen' chooses its entries by a warm-up: give sparsify some batches, "

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel, WrongBasis
 
 from ..basis import Basis
-from ..convert import plan, sparsify
-from ..layers import SparseGradLinear, require_sparse_layers, sparse_layers
+from ..config import SparseGradConfig
+from ..convert import plan, sparsify_for
+from ..layers import AdapterLinear, SparseGradLinear, require_sparse_layers, sparse_layers
 from .adapter import Adapter, read_adapter
 from .delta import LayerDelta, LayerShape
 
@@ -69,9 +70,20 @@ def _trained_parameters(
     handles = {id(layer.coordinates) for layer in layers.values()}
     return {
         name: _copy(parameter)
-        for name, parameter in model.named_parameters()
+        for name, parameter in _by_plain_name(model).items()
         if parameter.requires_grad and id(parameter) not in handles
     }
+
+
+def _by_plain_name(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The model's parameters, by the names that they have in the plain model."""
+    named = dict(model.named_parameters())
+    for path, layer in sparse_layers(model).items():
+        if isinstance(layer, AdapterLinear):
+            for part, parameter in layer.base.named_parameters():
+                del named[f"{path}.base.{part}"]
+                named[f"{path}.{part}"] = parameter
+    return named
 
 
 def load_adapter(model: nn.Module, adapter: Adapter | str | Path, basis: Basis) -> nn.Module:
@@ -106,10 +118,11 @@ def load_adapter(model: nn.Module, adapter: Adapter | str | Path, basis: Basis) 
     _check_layers(adapter, basis, model)
 
     if not sparse_layers(model):
-        sparsify(model, basis, adapter.training)
+        positions = {name: delta.indices for name, delta in adapter.layers.items()}
+        sparsify_for(model, basis, adapter.training or SparseGradConfig(), positions)
     for layer in sparse_layers(model).values():
         delta, device = adapter.layers[layer.name], layer.delta.values.device
-        layer.add_entries_(delta.indices.to(device), delta.values.to(device))
+        layer.add_delta_(delta.indices.to(device), delta.values.to(device))
     with torch.no_grad():
         for parameter, value in parameters:
             parameter.copy_(value)
@@ -145,7 +158,7 @@ def check_shapes(adapter: Adapter, basis: Basis) -> None:
 
 
 def _match_parameters(adapter: Adapter, model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
-    ours = dict(model.named_parameters())
+    ours = _by_plain_name(model)
     matched = []
     for name, value in adapter.parameters.items():
         if name not in ours:

@@ -68,42 +68,38 @@ class _FoldedProduct(torch.autograd.Function):
         coordinates: Tensor,
         bias: Tensor | None,
         weight: Tensor,
-        part: GroupBasis,
+        U: Tensor,
+        V: Tensor,
         is_block: bool,
     ) -> Tensor:
         return nn.functional.linear(x, weight.to(x.dtype), bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
-        x, _, _, weight, part, is_block = inputs
+        x, _, _, weight, U, V, is_block = inputs
         needs_x, needs_coordinates = ctx.needs_input_grad[:2]
-        kept = _kept_for_backward(x, part, is_block) if needs_coordinates else None
+        kept = (x @ U if is_block else x) if needs_coordinates else None
         # The weight as it is, not its cast under autocast: casting again is cheaper to hold.
-        ctx.save_for_backward(kept, weight if needs_x else None)
-        ctx.part, ctx.is_block = part, is_block
+        ctx.save_for_backward(kept, weight if needs_x else None, U, V)
+        ctx.is_block = is_block
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        kept, weight = ctx.saved_tensors
+        kept, weight, U, V = ctx.saved_tensors
         needs_x, needs_coordinates, needs_bias = ctx.needs_input_grad[:3]
         return (
             g @ weight.to(g.dtype) if needs_x else None,
-            _coordinate_gradient(g, kept, ctx) if needs_coordinates else None,
+            _coordinate_gradient(g, kept, U, V, ctx.is_block) if needs_coordinates else None,
             tokens(g).sum(0) if needs_bias else None,
-            None,
-            None,
-            None,
+            *(None,) * 4,
         )
 
 
-def _kept_for_backward(x: Tensor, part: GroupBasis, is_block: bool) -> Tensor:
-    return x @ part.on(x.device, x.dtype)[0] if is_block else x
-
-
-def _coordinate_gradient(g: Tensor, kept: Tensor, ctx: Any) -> Tensor:  # noqa: ANN401
-    U, V = ctx.part.on(g.device, g.dtype)
-    if ctx.is_block:
+def _coordinate_gradient(
+    g: Tensor, kept: Tensor, U: Tensor, V: Tensor, is_block: bool
+) -> Float[Tensor, "n_rows n_columns"]:
+    if is_block:
         product: Tensor = (tokens(g) @ V).T @ tokens(kept)
         return product
     return gradient_in_basis(tokens(g), tokens(kept), U, V)
@@ -145,8 +141,9 @@ class FoldedLinear(SparseGradLinear):
             raise TypeError(
                 f"layer {self.name!r}: expected an input of {self.weight.dtype}, got {x.dtype}"
             )
+        U, V = self.part.on(x.device, x.dtype)
         product: Tensor = _FoldedProduct.apply(  # type: ignore[no-untyped-call]
-            x, self.coordinates, bias, self._matrix(), self.part, isinstance(self.support, Support)
+            x, self.coordinates, bias, self._matrix(), U, V, isinstance(self.support, Support)
         )
         return product
 
