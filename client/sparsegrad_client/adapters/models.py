@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedMod
 from ..basis import Basis
 from ..config import SparseGradConfig
 from ..convert import plan, sparsify_for
-from ..layers import AdapterLinear, SparseGradLinear, require_sparse_layers, sparse_layers
+from ..layers import SparseGradLinear, require_sparse_layers, sparse_layers
 from .adapter import Adapter, read_adapter
 from .delta import LayerDelta, LayerShape
 
@@ -47,7 +46,11 @@ def adapter_of(model: nn.Module) -> Adapter:
     return Adapter(
         basis_digest=first.basis.digest,
         layers={name: _delta_of(layer) for name, layer in layers.items()},
-        parameters=_trained_parameters(model, layers),
+        parameters={
+            name: _copy(parameter)
+            for name, parameter in _plain_parameters(model).items()
+            if parameter.requires_grad
+        },
         basis_reference=first.basis.reference,
         model=first.basis.model or own_name or None,
         training=first.config,
@@ -64,34 +67,30 @@ def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True)
 
 
-def _trained_parameters(
-    model: nn.Module, layers: Mapping[str, SparseGradLinear]
-) -> dict[str, Tensor]:
-    handles = {id(layer.coordinates) for layer in layers.values()}
-    return {
-        name: _copy(parameter)
-        for name, parameter in _by_plain_name(model).items()
-        if parameter.requires_grad and id(parameter) not in handles
+def _plain_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters outside of the sparse weights, by their names in the plain model.
+
+    A bias belongs to its layer, wherever the layer's engine keeps it.
+    """
+    sparse = sparse_layers(model)
+    inside = {id(parameter) for layer in sparse.values() for parameter in layer.parameters()}
+    found = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if id(parameter) not in inside
     }
-
-
-def _by_plain_name(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The model's parameters, by the names that they have in the plain model."""
-    named = dict(model.named_parameters())
-    for path, layer in sparse_layers(model).items():
-        if isinstance(layer, AdapterLinear):
-            for part, parameter in layer.base.named_parameters():
-                del named[f"{path}.base.{part}"]
-                named[f"{path}.{part}"] = parameter
-    return named
+    for path, layer in sparse.items():
+        if isinstance(layer.bias, nn.Parameter):
+            found[f"{path}.bias"] = layer.bias
+    return found
 
 
 def load_adapter(model: nn.Module, adapter: Adapter | str | Path, basis: Basis) -> nn.Module:
     """Put an adapter on a model, in place.
 
-    A plain model is made sparse first, with the settings that the adapter was trained with, or
-    the defaults when it is a sum of differently trained ones. All checks come before the first
-    change: on an error the model is as it was.
+    A plain model is made sparse first, with the settings and the support that the adapter was
+    trained with, or the default settings when it is a sum of differently trained ones. All
+    checks come before the first change: on an error the model is as it was.
 
     Args:
         model: a plain model with the weights that training began with, or one that `sparsify`
@@ -158,7 +157,7 @@ def check_shapes(adapter: Adapter, basis: Basis) -> None:
 
 
 def _match_parameters(adapter: Adapter, model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
-    ours = _by_plain_name(model)
+    ours = _plain_parameters(model)
     matched = []
     for name, value in adapter.parameters.items():
         if name not in ours:

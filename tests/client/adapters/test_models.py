@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from support.adapters import dense, logits, trained
 from support.sparse_models import (
     ARCHITECTURES,
     BERT_GROUPS,
@@ -19,12 +20,12 @@ from support.sparse_models import (
 )
 from torch import Tensor, nn
 
-from sparsegrad_client.adapters import load_adapter, save_adapter
+from sparsegrad_client.adapters import adapter_of, load_adapter, save_adapter
 from sparsegrad_client.adapters.files import CONFIG, TENSORS
 from sparsegrad_client.basis import Basis
 from sparsegrad_client.config import SparseGradConfig
 from sparsegrad_client.convert import merge, sparsify
-from sparsegrad_client.layers import sparse_layers
+from sparsegrad_client.layers import ENGINES, sparse_layers
 from sparsegrad_client.optim import build_optimizer
 from sparsegrad_shared.digests import digest_of_file
 from sparsegrad_shared.errors import (
@@ -40,40 +41,77 @@ LAYER = "bert.encoder.layer.0.intermediate.dense"
 
 
 def _train(model: nn.Module, basis: Basis, **config: object) -> nn.Module:
-    sparsify(model, basis, SparseGradConfig(entries=9, **config))  # type: ignore[arg-type]
-    optimizer = build_optimizer(model, lr=1e-2)
-    for seed in range(5):
-        model(**batch_for(model, seed)).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return model
-
-
-def _logits(model: nn.Module) -> Tensor:
-    with torch.no_grad():
-        logits: Tensor = model(**batch_for(model, seed=9)).logits
-    return logits
+    return trained(
+        model,
+        basis,
+        SparseGradConfig(**({"entries": 9} if "block" not in config else {}), **config),
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("engine", ["reference", "folded"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_loaded_and_a_merged_model_give_the_trained_ones_outputs(
     architecture: str, engine: str, tmp_path: Path
 ) -> None:
     make, groups = ARCHITECTURES[architecture]
-    untrained = _logits(make())
+    untrained = logits(make())
     basis = random_basis(make(), groups)
     model = _train(make(), basis, engine=engine)
-    trained = _logits(model)
-    assert not torch.allclose(trained, untrained)
+    expected = logits(model)
+    assert not torch.allclose(expected, untrained)
     save_adapter(model, tmp_path / "adapter")
 
     into_plain = load_adapter(make(), tmp_path / "adapter", basis)
     into_sparse = load_adapter(sparsify(make(), basis), tmp_path / "adapter", basis)
     for loaded in (into_plain, into_sparse):
-        torch.testing.assert_close(_logits(loaded), trained)
-        torch.testing.assert_close(_logits(merge(loaded)), trained)
-    torch.testing.assert_close(_logits(merge(model)), trained)
+        torch.testing.assert_close(logits(loaded), expected)
+        torch.testing.assert_close(logits(merge(loaded)), expected)
+    torch.testing.assert_close(logits(merge(model)), expected)
+
+
+@pytest.mark.parametrize("into", ENGINES)
+@pytest.mark.parametrize("trained_by", ENGINES)
+def test_what_one_engine_trained_every_engine_loads(
+    trained_by: str, into: str, basis: Basis, tmp_path: Path
+) -> None:
+    everything = {"train_bias": True, "trainable": ("classifier", "LayerNorm")}
+    model = _train(tiny_bert(), basis, engine=trained_by, **everything)
+    save_adapter(model, tmp_path / "adapter")
+    fresh = sparsify(tiny_bert(), basis, SparseGradConfig(engine=into, **everything))  # type: ignore[arg-type]
+    load_adapter(fresh, tmp_path / "adapter", basis)
+    torch.testing.assert_close(logits(fresh), logits(model))
+    torch.testing.assert_close(logits(merge(fresh)), logits(merge(model)))
+
+
+def test_the_sum_of_two_blocks_loads_on_weights_of_half_precision(basis: Basis) -> None:
+    def half() -> nn.Module:
+        return tiny_bert().to(torch.bfloat16)
+
+    first, second = (
+        adapter_of(_train(half(), basis, block=block, trainable=())) for block in ((2, 3), (4, 2))
+    )
+    assert first.layers[LAYER].values.dtype == torch.float32
+    total = load_adapter(half(), first + second, basis)
+    layers = {layer.name: layer for layer in sparse_layers(total).values()}
+    assert {layer.engine for layer in layers.values()} == {"adapter"}
+    for name, layer in layers.items():
+        found = torch.zeros(layer.group.r_out * layer.group.r_in)
+        found[layer.delta.indices] = layer.delta.values
+        expected = dense(first.layers[name]) + dense(second.layers[name])
+        assert torch.equal(found.view(expected.shape), expected)
+
+
+def test_a_frozen_support_is_the_loaded_adapters(basis: Basis) -> None:
+    config = SparseGradConfig(entries=7, selection="frozen")
+    model = sparsify(tiny_bert(), basis, config, warm_up=[batch_for(tiny_bert(), 3)])
+    optimizer = build_optimizer(model, lr=1e-2)
+    model(**batch_for(model, 0)).loss.backward()
+    optimizer.step()
+    adapter = adapter_of(model)
+    loaded = load_adapter(tiny_bert(), adapter, basis)
+    torch.testing.assert_close(logits(loaded), logits(model))
+    for layer in sparse_layers(loaded).values():
+        assert torch.equal(layer.positions, adapter.layers[layer.name].indices)
 
 
 @pytest.fixture
@@ -118,7 +156,7 @@ def test_a_loaded_adapter_goes_on_training_and_saves_the_sum(
     optimizer.step()
     save_adapter(model, tmp_path / "second")
     again = load_adapter(tiny_bert(), tmp_path / "second", basis)
-    torch.testing.assert_close(_logits(again), _logits(model))
+    torch.testing.assert_close(logits(again), logits(model))
 
 
 def test_the_config_says_what_the_adapter_is_of(adapter: Path, basis: Basis) -> None:
