@@ -58,7 +58,8 @@ class Watched:
         if self._gradient is None:
             return
         new = self.reduce(self._gradient.square())
-        self.energy = tuple(a + b for a, b in zip(self.energy, new, strict=True)) or new
+        before = self.energy or tuple(map(torch.zeros_like, new))
+        self.energy = tuple(a + b for a, b in zip(before, new, strict=True))
         self._gradient = None
 
 
