@@ -121,6 +121,15 @@ class SparseVector(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: object, **kwargs: object
     ) -> None:
+        empty = {
+            f"{prefix}indices": self.indices.new_empty(0),
+            f"{prefix}values": self.values.new_empty(0),
+        }
+        saved = [state_dict[key] for key in empty if key in state_dict]
+        if len(saved) < len(empty) and not any(tensor.numel() for tensor in saved):
+            # Tools that write shared memory once (Accelerate) take empty tensors for shared ones,
+            # and leave them out of a checkpoint.
+            state_dict.update(empty)
         # The saved vector may have any number of entries: take its size before it is copied in.
         indices = state_dict.get(f"{prefix}indices")
         values = state_dict.get(f"{prefix}values")

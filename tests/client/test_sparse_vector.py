@@ -54,6 +54,24 @@ def test_a_vector_saves_and_loads_whatever_its_length() -> None:
     assert torch.equal(empty.values, grown.values)
 
 
+@pytest.mark.parametrize("left_out", [{"indices"}, {"values"}, {"indices", "values"}])
+def test_an_empty_vector_may_be_missing_from_what_is_loaded(left_out: set[str]) -> None:
+    state = _vector().state_dict()
+    vector = _vector()
+    vector.add_(torch.tensor([3]), torch.tensor([1.0]))
+    vector.load_state_dict({key: state[key] for key in state.keys() - left_out})
+    assert len(vector) == vector.values.numel() == 0
+
+
+def test_half_a_vector_is_refused() -> None:
+    vector = _vector()
+    vector.add_(torch.tensor([3]), torch.tensor([1.0]))
+    state = vector.state_dict()
+    del state["values"]
+    with pytest.raises(RuntimeError, match="values"):
+        _vector().load_state_dict(state)
+
+
 def test_a_copy_grows_on_its_own() -> None:
     vector = _vector()
     vector.add_(torch.tensor([5]), torch.tensor([1.0], dtype=torch.float64))
