@@ -122,7 +122,9 @@ class GroupBasis:
         """
         key = (device, dtype)
         if key not in self._casts:
-            self._casts[key] = (self.U.to(device, dtype), self.V.to(device, dtype))
+            # A copy made in inference mode could never be saved for a backward pass.
+            with torch.inference_mode(False):
+                self._casts[key] = (self.U.to(device, dtype), self.V.to(device, dtype))
         return self._casts[key]
 
     def part(self, support: Support) -> GroupBasis:

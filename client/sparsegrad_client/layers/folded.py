@@ -78,15 +78,15 @@ class _FoldedProduct(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
         x, _, _, weight, U, V, is_block = inputs
         needs_x, needs_coordinates = ctx.needs_input_grad[:2]
-        kept = (x @ U if is_block else x) if needs_coordinates else None
+        kept = (x @ U if is_block else x, U, V) if needs_coordinates else (None, None, None)
         # The weight as it is, not its cast under autocast: casting again is cheaper to hold.
-        ctx.save_for_backward(kept, weight if needs_x else None, U, V)
+        ctx.save_for_backward(weight if needs_x else None, *kept)
         ctx.is_block = is_block
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        kept, weight, U, V = ctx.saved_tensors
+        weight, kept, U, V = ctx.saved_tensors
         needs_x, needs_coordinates, needs_bias = ctx.needs_input_grad[:3]
         return (
             g @ weight.to(g.dtype) if needs_x else None,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from support.saved import saved_bytes
 from support.sparse_models import basis_of, group_basis
-from torch import Tensor, nn
+from torch import nn
 
 from sparsegrad_client.config import SparseGradConfig
 from sparsegrad_client.layers import FoldedLinear
@@ -80,36 +81,20 @@ def test_another_optimizer_fails_aloud_instead_of_training_nothing(
         make([layer.coordinates], lr=0.1).step()
 
 
-def _saved_bytes(layer: nn.Module, x: Tensor) -> int:
-    """Bytes that the backward pass holds on to, beside the parameters."""
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in layer.parameters()}
-    saved: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        pointer = tensor.untyped_storage().data_ptr()
-        if pointer not in parameters:
-            saved[pointer] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        layer(x)
-    return sum(saved.values())
-
-
 @pytest.mark.parametrize("autocast", [False, True])
 def test_backward_holds_no_more_than_the_plain_layers(autocast: bool) -> None:
     plain = _linear(torch.float32)
     layer = _layer(copy.deepcopy(plain))
     x = torch.randn(50, D_IN, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        ours, theirs = _saved_bytes(layer, x), _saved_bytes(plain, x)
+        ours, theirs = saved_bytes(layer, x), saved_bytes(plain, x)
     assert 0 < ours <= theirs
 
 
 def test_what_needs_no_gradient_is_not_held() -> None:
     layer = _layer(_linear())
     layer.coordinates.requires_grad_(False)
-    assert _saved_bytes(layer, torch.ones(3, D_IN, dtype=torch.float64, requires_grad=True)) == 0
+    assert saved_bytes(layer, torch.ones(3, D_IN, dtype=torch.float64, requires_grad=True)) == 0
 
 
 def test_under_autocast_it_computes_as_the_plain_layer_does() -> None:
