@@ -13,6 +13,7 @@ from ..basis import Basis
 from ..config import SparseGradConfig
 from ..convert import plan, sparsify_for
 from ..layers import SparseGradLinear, require_sparse_layers, sparse_layers
+from ..sharding import unwrapped, whole
 from .adapter import Adapter, read_adapter
 from .delta import LayerDelta, LayerShape
 
@@ -20,7 +21,8 @@ from .delta import LayerDelta, LayerShape
 def save_adapter(model: nn.Module, path: str | Path) -> None:
     """Write what training changed into a folder.
 
-    The folder appears whole or not at all; an adapter that stood there is replaced.
+    The folder appears whole or not at all; an adapter that stood there is replaced. Under DDP one
+    rank does it; under FSDP2 all ranks call `adapter_of`, and one saves what it got.
 
     Args:
         model: a model that `sparsify` made.
@@ -36,10 +38,13 @@ def save_adapter(model: nn.Module, path: str | Path) -> None:
 def adapter_of(model: nn.Module) -> Adapter:
     """What training has changed in a model so far, as a value of its own.
 
+    Under FSDP2 all ranks have to ask at once, and each gets it whole; then one saves it.
+
     Raises:
         InvalidInput: when the model has no sparse layers, or training made a value that is not
             finite.
     """
+    model = unwrapped(model)
     layers = {layer.name: layer for layer in require_sparse_layers(model).values()}
     first = next(iter(layers.values()))
     own_name = getattr(getattr(model, "config", None), "name_or_path", None)
@@ -64,7 +69,7 @@ def _delta_of(layer: SparseGradLinear) -> LayerDelta:
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True)
+    return whole(tensor.detach()).to("cpu", copy=True)
 
 
 def _plain_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

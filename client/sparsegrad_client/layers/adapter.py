@@ -21,6 +21,7 @@ from sparsegrad_shared.errors import UnsupportedModel
 
 from ..basis import Basis
 from ..config import SparseGradConfig
+from ..sharding import add_here_, whole
 from ..sparse_vector import SparseEntries, SparseVector
 from ..support import Entries, Support, block_of
 from .base import SparseGradLinear
@@ -84,7 +85,7 @@ class AdapterLinear(SparseGradLinear):
 
     def _present(self) -> SparseEntries:
         assert self.positions is not None  # noqa: S101  # the support is a block
-        return SparseEntries(self.positions, self.coordinates.detach().flatten())
+        return SparseEntries(self.positions, whole(self.coordinates.detach()).flatten())
 
     def dense_weight(self) -> Float[Tensor, "d_out d_in"]:
         """W + V_R S U_Cᵀ, in S's type.
@@ -120,7 +121,7 @@ class AdapterLinear(SparseGradLinear):
         return layout.build(parameter, self.bias).train(self.training)
 
     def _add_entries_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
-        self.coordinates.view(-1)[indices] += values
+        add_here_(self.coordinates, indices, values)
 
     @torch.no_grad()
     def add_delta_(self, positions: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:

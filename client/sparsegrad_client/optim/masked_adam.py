@@ -25,6 +25,7 @@ from torch import Tensor
 from sparsegrad_shared.errors import InvalidInput
 
 from ..layers import SparseGradLinear
+from ..sharding import entries_here, part_here
 from ..sparse_vector import unite
 
 
@@ -98,7 +99,8 @@ class MaskedAdam(torch.optim.Optimizer):
     ) -> None:
         gradient = layer.coordinates.grad
         assert gradient is not None  # noqa: S101  # only such layers were chosen
-        gradient = gradient.flatten()[indices]
+        # Under FSDP2 a rank holds, and steps, some rows of the block.
+        indices, gradient = entries_here(gradient, indices)
         state = self.state[layer.coordinates] or self._new_state(layer)
         union = unite(state["indices"], layer.positions_of(indices))
         beta1, beta2 = group["betas"]
@@ -113,7 +115,7 @@ class MaskedAdam(torch.optim.Optimizer):
         layer.add_entries_(indices, -size * first / (second.sqrt() + group["eps"]))
 
     def _new_state(self, layer: SparseGradLinear) -> dict[str, Any]:
-        empty = layer.coordinates.new_empty(0)
+        empty = part_here(layer.coordinates).new_empty(0)
         state: dict[str, Any] = self.state[layer.coordinates]
         state.update(step=0, indices=empty.long(), exp_avg=empty, exp_avg_sq=empty.clone())
         return state
