@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sparsegrad_shared.errors import InvalidInput, WrongBasis
 
-from ..layers import require_sparse_layers
+from ..layers import AdapterLinear, SparseGradLinear, require_sparse_layers
 
 # An integer type of each width, to add up the bits of numbers of any type without rounding.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -70,21 +70,25 @@ class Foundation:
 
 
 def frozen_names(model: nn.Module) -> set[str]:
-    """Names, in the state dict, of the parameters that training leaves as they are.
+    """Names, in the state dict, of the parameters that training has left as they were.
 
     A sparse layer's own parameters are not among them: its weight may change although it has no
-    gradient.
+    gradient. Nor is an adapter's base, once a block moved and what it learned was folded in.
     """
-    own = {
+    changing = {
         id(parameter)
         for layer in require_sparse_layers(model).values()
-        for parameter in layer.parameters(recurse=False)
+        for parameter in layer.parameters(recurse=_has_moved(layer))
     }
     return {
         name
         for name, parameter in model.named_parameters(remove_duplicate=False)
-        if not parameter.requires_grad and id(parameter) not in own
+        if not parameter.requires_grad and id(parameter) not in changing
     }
+
+
+def _has_moved(layer: SparseGradLinear) -> bool:
+    return isinstance(layer, AdapterLinear) and len(layer.settled) > 0
 
 
 def frozen_digest(model: nn.Module) -> str:

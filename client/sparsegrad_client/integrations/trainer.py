@@ -53,7 +53,7 @@ class SparseGradCallback(TrainerCallback, ExportableState):
     def __init__(self) -> None:
         # Set while training: what `state` writes into a checkpoint.
         self.foundation: dict[str, str] | None = None
-        self._left_out: set[str] = set()
+        self._frozen: set[str] = set()
 
     def state(self) -> dict[str, Any]:
         """What the `Trainer` writes of this callback into ``trainer_state.json``."""
@@ -67,9 +67,7 @@ class SparseGradCallback(TrainerCallback, ExportableState):
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
         """Refuse a model that is not sparse; a checkpoint may be loaded from here on."""
-        model = kwargs["model"]
-        require_sparse_layers(model)
-        self._leave_frozen_out(model)
+        self._leave_out(kwargs["model"], frozen_names(kwargs["model"]))
 
     def on_train_begin(
         self,
@@ -86,7 +84,21 @@ class SparseGradCallback(TrainerCallback, ExportableState):
         if saved is not None:
             foundation.check_against(saved)
         self.foundation = asdict(foundation)
-        self._leave_frozen_out(model)
+        self._leave_out(model, frozen_names(model))
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Look whether a block moved, after which there is more for a checkpoint to hold."""
+        model = kwargs["model"]
+        frozen = frozen_names(model)
+        if frozen != self._frozen:
+            self._leave_out(model, frozen)
+            self.foundation = asdict(Foundation.of(model))
 
     def on_save(
         self,
@@ -108,19 +120,15 @@ class SparseGradCallback(TrainerCallback, ExportableState):
         """Put an adapter into the output folder; whole models can be saved again."""
         model = kwargs["model"]
         self.foundation = None
-        if isinstance(model, PreTrainedModel):
-            model._keys_to_ignore_on_save = _ignored(model) - self._left_out
+        self._leave_out(model, set())
         _save_adapter(model, args, state, ".")
 
-    def _leave_frozen_out(self, model: nn.Module) -> None:
+    def _leave_out(self, model: nn.Module, frozen: set[str]) -> None:
         # A model of another kind is saved by the Trainer itself, whole.
         if isinstance(model, PreTrainedModel):
-            self._left_out |= frozen_names(model) - _ignored(model)
-            model._keys_to_ignore_on_save = _ignored(model) | self._left_out
-
-
-def _ignored(model: PreTrainedModel) -> set[str]:
-    return set(model._keys_to_ignore_on_save or ())
+            before = set(model._keys_to_ignore_on_save or ()) - self._frozen
+            model._keys_to_ignore_on_save = before | frozen
+        self._frozen = frozen
 
 
 def _save_adapter(

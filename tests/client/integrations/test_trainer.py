@@ -25,13 +25,14 @@ from support.trainer_runs import (
     without_dropout,
 )
 from torch import Tensor, nn
-from transformers import Trainer, default_data_collator, get_scheduler
+from transformers import Trainer, TrainerCallback, default_data_collator, get_scheduler
 
 from sparsegrad_client.adapters import load_adapter
 from sparsegrad_client.config import SparseGradConfig
 from sparsegrad_client.integrations.trainer import SparseGradCallback
 from sparsegrad_client.layers import ENGINES, sparse_layers
 from sparsegrad_client.optim import build_optimizer
+from sparsegrad_client.support import Support
 from sparsegrad_shared.errors import InvalidInput, WrongBasis
 
 engines = pytest.mark.parametrize("engine", ENGINES)
@@ -70,6 +71,34 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one_to_the_bit(
     resumed.train(resume_from_checkpoint=str(_checkpoint(tmp_path)))
     _assert_same_end(resumed, straight)
     assert sum(len(layer.delta) for layer in sparse_layers(resumed.model).values()) > 0
+
+
+class MoveAfter(TrainerCallback):
+    """Moves every layer's block after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args: object, state: Any, control: object, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            for layer in sparse_layers(kwargs["model"]).values():
+                layer.move_(Support(torch.tensor([0, 2, 7]), torch.tensor([1, 5])))
+
+
+@pytest.mark.parametrize("engine", ["folded", "adapter"])
+@pytest.mark.parametrize("moved_after", [SAVE_EVERY - 1, SAVE_EVERY + 1])
+def test_a_block_that_moved_is_where_it_was_when_a_run_goes_on(
+    engine: str, moved_after: int, tmp_path: Path
+) -> None:
+    config = SparseGradConfig(block=(4, 2), engine=engine)  # type: ignore[arg-type]
+    straight, resumed = (
+        trainer_for(sparse_bert(config), tmp_path, MoveAfter(moved_after), SparseGradCallback())
+        for _ in range(2)
+    )
+    straight.train()
+    assert {len(layer.delta) for layer in sparse_layers(straight.model).values()} != {8}
+    resumed.train(resume_from_checkpoint=str(_checkpoint(tmp_path)))
+    _assert_same_end(resumed, straight)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
