@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -10,6 +11,9 @@ from sparsegrad_client.basis import GroupBasis
 from sparsegrad_shared.bases import MANIFEST_FILE, REPORT_FILE, BasisGroup, BasisManifest, FileEntry
 from sparsegrad_shared.calibrations import DatasetSource, HosvdOptions, ModelSource
 from sparsegrad_shared.digests import digest_of, digest_of_file
+
+# Caches a basis for a model of the test's, another for each seed, and gives its digest.
+MakeBasis = Callable[..., str]
 
 
 def cache_basis(home: Path, *groups: GroupBasis) -> str:

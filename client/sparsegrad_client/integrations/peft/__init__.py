@@ -30,10 +30,17 @@ if not hasattr(BaseTuner, "_get_adapter_state_dict"):
     )
 
 from .config import SparseGradPeftConfig
+from .conversion import from_adapter, to_adapter
 from .layer import SparseGradPeftLayer
 from .model import SparseGradPeftModel
 from .registration import register
 
-__all__ = ["SparseGradPeftConfig", "SparseGradPeftLayer", "SparseGradPeftModel"]
+__all__ = [
+    "SparseGradPeftConfig",
+    "SparseGradPeftLayer",
+    "SparseGradPeftModel",
+    "from_adapter",
+    "to_adapter",
+]
 
 register(SparseGradPeftConfig, SparseGradPeftModel)

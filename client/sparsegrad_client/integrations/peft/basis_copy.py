@@ -6,23 +6,20 @@ the files that it lists.
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
+from sparsegrad_shared.bases import MANIFEST_FILE
 from sparsegrad_shared.errors import CorruptFile
 
+from ...adapters.folders import new_folder
 from ...cache import BasisCache
 
 COPIES = "bases"  # the folder of copies beside an adapter
 
 
 def copy_basis(digest: str, source: Path, target: Path) -> None:
-    """Copy a basis, unless it is there already, whole.
-
-    It appears under its name by one rename, and only when every byte of it was verified and is on
-    disk; a damaged copy in its place is replaced.
+    """Copy a basis, unless it is there already, whole; a damaged one in its place is replaced.
 
     Args:
         digest: which basis.
@@ -35,37 +32,14 @@ def copy_basis(digest: str, source: Path, target: Path) -> None:
     """
     if BasisCache(target).is_whole(digest):
         return
-    target.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".incoming-", dir=target))
-    try:
-        _copy_verified(digest, BasisCache(source), BasisCache(staging))
-        place = BasisCache(target).folder(digest)
-        if place.exists():
-            place.rename(staging / "damaged")
-        BasisCache(staging).folder(digest).rename(place)
-        _fsync(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _copy_verified(digest: str, source: BasisCache, staging: BasisCache) -> None:
-    if not source.has(digest):
-        raise CorruptFile(f"{source.folder(digest)}: there is no basis to copy; fetch it first")
-    shutil.copytree(source.folder(digest), staging.folder(digest))
-    damage = staging.damage(digest)
+    cache = BasisCache(source)
+    damage = cache.damage(digest)
     if damage:
         raise CorruptFile(
-            f"{source.folder(digest)} is damaged: {'; '.join(map(str, damage))}. "
+            f"the basis in {cache.folder(digest)} cannot be copied: {'; '.join(map(str, damage))}. "
             "Delete this folder, and the basis is fetched from its server"
         )
-    for file in staging.folder(digest).iterdir():
-        _fsync(file)
-    _fsync(staging.folder(digest))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    names = [MANIFEST_FILE, *(entry.name for entry in cache.manifest(digest).files())]
+    with new_folder(BasisCache(target).folder(digest), replacing=names) as folder:
+        for name in names:
+            shutil.copyfile(cache.file(digest, name), folder / name)

@@ -25,11 +25,14 @@ from transformers.pytorch_utils import Conv1D
 
 from sparsegrad_shared.errors import UnsupportedModel
 
+from ...adapters import LayerDelta, LayerShape
 from ...basis import GroupBasis
+from ...layers.plain import is_plain
 from ...sparse_vector import check_entries
 from .features import features
 from .subspace import Subspace
 
+_MERGEABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 _INT32 = torch.iinfo(torch.int32).max
 BASE = "__base__"  # what PEFT calls the model without adapters, among adapters' names
 _RANDOM_SCALE = 0.1  # standard deviation of values that do not start from zero
@@ -84,10 +87,14 @@ class SparseGradPeftLayer(BaseTunerLayer, nn.Module):
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=inference)
 
-    def entries(self, adapter_name: str) -> tuple[Int64[Tensor, " n"], Float[Tensor, " n"]]:
-        """Indices and values of an adapter."""
+    def delta(self, adapter_name: str) -> LayerDelta:
+        """An adapter's entries, as a value of its own."""
         values: Tensor = self.sparsegrad_values[adapter_name]
-        return self.sparsegrad_indices[adapter_name].long(), values.detach()
+        return LayerDelta(
+            LayerShape.of(self.sparsegrad_subspaces[adapter_name].group),
+            self.sparsegrad_indices[adapter_name].to("cpu", torch.int64, copy=True),
+            values.detach().to("cpu", copy=True),
+        )
 
     @torch.no_grad()
     def set_entries(
@@ -243,13 +250,11 @@ class SparseGradPeftLayer(BaseTunerLayer, nn.Module):
             UnsupportedModel: when the layer is quantised, or of a class that is not known.
         """
         base = self.get_base_layer()
-        weight = getattr(base, "weight", None)
-        plain = isinstance(base, nn.Linear | Conv1D) and type(weight) in (Tensor, nn.Parameter)
-        if not plain or not weight.is_floating_point() or weight.element_size() < 2:  # type: ignore[union-attr]
+        if not is_plain(base) or cast("Tensor", base.weight).dtype not in _MERGEABLE:
             raise UnsupportedModel(
-                f"layer {self.name!r} is a {type(base).__name__} with a weight of "
-                f"{type(weight).__name__} ({getattr(weight, 'dtype', None)}), into which nothing "
-                "can be merged; merge into the model before it is quantised"
+                f"layer {self.name!r} is a {type(base).__name__}, quantised or of a class that "
+                "is not known, and nothing can be merged into it; put the adapter on the model as "
+                "it was before, and merge it there"
             )
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:

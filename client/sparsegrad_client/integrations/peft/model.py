@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from sparsegrad_shared.errors import InvalidInput, UnsupportedModel, WrongBasis
 
+from ...adapters.delta import weighted_sum
 from ...basis import Basis, GroupBasis
 from ...support import Support, best_block
 from .bases import basis_of
-from .combine import weighted_sum
 from .config import SparseGradPeftConfig
 from .layer import SparseGradPeftLayer
 from .mixed_batches import each_its_adapter
@@ -181,15 +181,17 @@ class SparseGradPeftModel(BaseTuner):
         except BaseException:
             del self.peft_config[adapter_name]
             raise
+        self._cast_adapter_dtype(adapter_name)
         for layer in self._layers():
             if adapter_name not in layer.sparsegrad_subspaces:
                 continue
             parts = [
-                (weight, *layer.entries(name))
+                (layer.delta(name), weight)
                 for name, weight in zip(adapters, weights, strict=True)
                 if name in layer.sparsegrad_subspaces
             ]
-            layer.set_entries(adapter_name, *weighted_sum(parts))
+            total = weighted_sum([delta for delta, _ in parts], [weight for _, weight in parts])
+            layer.set_entries(adapter_name, total.indices, total.values)
         self._copy_saved_modules(adapters, adapter_name)
         self.set_requires_grad(adapter_name, requires_grad=False)
 
