@@ -43,6 +43,7 @@ def test_the_python_examples_run_as_written_one_after_the_other(tmp_path: Path) 
     assert ran.returncode == 0, ran.stderr
     for folder in ("films-adapter", "films-run/adapter"):
         assert (tmp_path / folder / "adapter.safetensors").is_file()
+    assert (tmp_path / "films-peft" / "adapter_model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("program", ["sparsegrad-client", "sparsegrad-server"])
