@@ -63,6 +63,11 @@ class Adapter:
         for name, delta in self.layers.items():
             where = f"{self.origin}: layer {name!r}"
             check_entries(delta.indices, delta.values, delta.shape.size, where=where)
+            if delta.sample is not None and not delta.sample.is_floating_point():
+                raise ShapeMismatch(
+                    f"{where}: expected a sample of floating-point numbers, "
+                    f"got {delta.sample.dtype}"
+                )
 
     @property
     def entries(self) -> int:
@@ -91,6 +96,8 @@ class Adapter:
         for name, delta in self.layers.items():
             tensors[f"{name}.indices"] = _compact(delta)
             tensors[f"{name}.values"] = delta.values
+            if delta.sample is not None:
+                tensors[f"{name}.sample"] = delta.sample
         data = safetensors.torch.save(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         )
@@ -142,6 +149,7 @@ def read_adapter(path: str | Path) -> Adapter:
                 LayerShape(record.d_out, record.d_in, record.r_out, record.r_in),
                 tensors[f"{name}.indices"].long(),
                 tensors[f"{name}.values"],
+                tensors.get(f"{name}.sample"),
             )
             for name, record in config.layers.items()
         },

@@ -4,6 +4,7 @@ Layout (that of `sparsegrad_client.sparse_vector`)::
 
     indices  n, int64   flat positions in ΔW̃ of r_out × r_in (row-major), rising, unique
     values   n          ΔW̃'s entries there; every other entry is zero
+    sample   at most 16 entries of the weight that training began with (`layers.sample`), if known
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..basis import GroupBasis
+from ..layers.sample import may_be_same
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class LayerDelta:
     shape: LayerShape
     indices: Int64[Tensor, " n"]
     values: Float[Tensor, " n"]
+    sample: Float[Tensor, " m"] | None = None
 
     def __len__(self) -> int:
         """How many entries were touched."""
@@ -67,6 +70,8 @@ class LayerDelta:
 def weighted_sum(deltas: Sequence[LayerDelta], weights: Sequence[float]) -> LayerDelta:
     """Σ weight · ΔW̃, over the union of the entries, in the widest of the values' types.
 
+    The sample is kept when all have the same.
+
     Args:
         deltas: at least one, all of one shape.
         weights: as many.
@@ -76,4 +81,13 @@ def weighted_sum(deltas: Sequence[LayerDelta], weights: Sequence[float]) -> Laye
     values = torch.zeros(indices.numel(), dtype=dtype)
     for delta, weight in zip(deltas, weights, strict=True):
         values[torch.searchsorted(indices, delta.indices)] += weight * delta.values.to(dtype)
-    return LayerDelta(deltas[0].shape, indices, values)
+    return LayerDelta(deltas[0].shape, indices, values, _common_sample(deltas))
+
+
+def _common_sample(deltas: Sequence[LayerDelta]) -> Tensor | None:
+    first = deltas[0].sample
+    samples = [delta.sample for delta in deltas if delta.sample is not None]
+    alike = len(samples) == len(deltas) and all(
+        first is not None and may_be_same(first, sample) for sample in samples
+    )
+    return first if alike else None

@@ -4,6 +4,7 @@
 
     adapter.safetensors   <layer>.indices  n, int32 (int64 where 2³¹ entries are not enough)
                           <layer>.values   n, the layer's type
+                          <layer>.sample   at most 16, the weight's type; where it is known
                           <name>           every other trained parameter, under its name
     adapter_config.json   an `AdapterConfig`, with the digest of the file above
 """
@@ -123,7 +124,8 @@ def _hint(path: Path) -> str:
 
 def _check_names(path: Path, config: AdapterConfig, tensors: dict[str, Tensor]) -> None:
     parts = {f"{name}.{part}" for name in config.layers for part in ("indices", "values")}
-    expected = parts | set(config.parameters)
+    known = {f"{name}.sample" for name in config.layers} & set(tensors)
+    expected = parts | known | set(config.parameters)
     if expected != set(tensors):
         odd = sorted(expected ^ set(tensors))
         raise CorruptFile(f"{path}: config and tensors disagree about {', '.join(odd[:5])}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ from ..basis import Basis
 from ..config import SparseGradConfig
 from ..convert import plan, sparsify_for
 from ..layers import SparseGradLinear, require_sparse_layers, sparse_layers
+from ..layers.sample import may_be_same
 from ..sharding import unwrapped, whole
 from .adapter import Adapter, read_adapter
 from .delta import LayerDelta, LayerShape
@@ -65,7 +68,8 @@ def adapter_of(model: nn.Module) -> Adapter:
 
 def _delta_of(layer: SparseGradLinear) -> LayerDelta:
     delta = layer.delta
-    return LayerDelta(LayerShape.of(layer.group), _copy(delta.indices), _copy(delta.values))
+    shape = LayerShape.of(layer.group)
+    return LayerDelta(shape, _copy(delta.indices), _copy(delta.values), layer.sample)
 
 
 def _copy(tensor: Tensor) -> Tensor:
@@ -95,7 +99,8 @@ def load_adapter(model: nn.Module, adapter: Adapter | str | Path, basis: Basis) 
 
     A plain model is made sparse first, with the settings and the support that the adapter was
     trained with, or the default settings when it is a sum of differently trained ones. All
-    checks come before the first change: on an error the model is as it was.
+    checks come before the first change: on an error the model is as it was. There is a warning
+    when the weights are not those that training began with.
 
     Args:
         model: a plain model with the weights that training began with, or one that `sparsify`
@@ -124,6 +129,7 @@ def load_adapter(model: nn.Module, adapter: Adapter | str | Path, basis: Basis) 
     if not sparse_layers(model):
         positions = {name: delta.indices for name, delta in adapter.layers.items()}
         sparsify_for(model, basis, adapter.training or SparseGradConfig(), positions)
+    _warn_of_other_weights(adapter, sparse_layers(model).values())
     for layer in sparse_layers(model).values():
         delta, device = adapter.layers[layer.name], layer.delta.values.device
         layer.add_delta_(delta.indices.to(device), delta.values.to(device))
@@ -131,6 +137,21 @@ def load_adapter(model: nn.Module, adapter: Adapter | str | Path, basis: Basis) 
         for parameter, value in parameters:
             parameter.copy_(value)
     return model
+
+
+def _warn_of_other_weights(adapter: Adapter, layers: Collection[SparseGradLinear]) -> None:
+    odd = []
+    for layer in layers:
+        theirs = adapter.layers[layer.name].sample
+        if layer.sample is not None and theirs is not None:
+            odd += [] if may_be_same(layer.sample, theirs) else [layer.name]
+    if odd:
+        warnings.warn(
+            f"{adapter.origin}: the model's weights are not those that training began with, in "
+            f"{len(odd)} of {len(layers)} layers ({odd[0]!r} is the first); expect other outputs. "
+            f"The adapter was trained on {adapter.model or 'a model that it does not name'}",
+            stacklevel=3,
+        )
 
 
 def check_basis(adapter: Adapter, basis: Basis) -> None:

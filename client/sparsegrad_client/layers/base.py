@@ -30,6 +30,7 @@ from ..selection import check_finite, largest_entries
 from ..sparse_vector import SparseEntries
 from ..support import Entries, Support, block_of
 from .plain import PlainLayer, check_dtype
+from .sample import sample_of
 
 
 class SparseGradLinear(nn.Module, ABC):
@@ -72,6 +73,7 @@ class SparseGradLinear(nn.Module, ABC):
         self.layout = plain.layout
         self.out_features, self.in_features = plain.shape
         self.has_bias = plain.bias is not None
+        self.sample = sample_of(plain)
         self.register_buffer("positions", None)
         self._set_support(support, plain.device)
         self.train(plain.training)

@@ -203,6 +203,16 @@ def test_training_settings_model_and_reference_are_kept_when_they_agree(
     assert mixed.basis_reference == "team/b@1"
 
 
+def test_the_sample_of_the_weights_is_kept_when_all_began_with_the_same(
+    pair: tuple[Adapter, Adapter], basis: Basis
+) -> None:
+    first, second = (adapter.without_parameters() for adapter in pair)
+    other = adapter_of(trained(tiny_bert(seed=1), basis)).without_parameters()
+    for name, delta in (first + second).layers.items():
+        assert torch.equal(delta.sample, first.layers[name].sample)
+    assert all(delta.sample is None for delta in (first + other).layers.values())
+
+
 def test_a_sum_of_differently_trained_adapters_is_saved_and_loaded(
     pair: tuple[Adapter, Adapter], basis: Basis, tmp_path: Path
 ) -> None:

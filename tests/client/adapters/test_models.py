@@ -20,7 +20,7 @@ from support.sparse_models import (
 )
 from torch import Tensor, nn
 
-from sparsegrad_client.adapters import adapter_of, load_adapter, save_adapter
+from sparsegrad_client.adapters import adapter_of, load_adapter, read_adapter, save_adapter
 from sparsegrad_client.adapters.files import CONFIG, TENSORS
 from sparsegrad_client.basis import Basis
 from sparsegrad_client.config import SparseGradConfig
@@ -114,6 +114,37 @@ def test_a_frozen_support_is_the_loaded_adapters(basis: Basis) -> None:
         assert torch.equal(layer.positions, adapter.layers[layer.name].indices)
 
 
+def test_other_weights_than_training_began_with_are_warned_of(adapter: Path, basis: Basis) -> None:
+    said = r"adapter: the model's weights are not those .* in 4 of 4 layers .* on tests/random"
+    with pytest.warns(UserWarning, match=said):
+        load_adapter(tiny_bert(seed=1), adapter, basis)
+    merged = merge(load_adapter(tiny_bert(), adapter, basis))
+    with pytest.warns(UserWarning, match=said):
+        load_adapter(merged, adapter, basis)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_same_weights_in_another_type_are_the_same(
+    dtype: torch.dtype, adapter: Path, basis: Basis
+) -> None:
+    block = SparseGradConfig(selection="block", engine="adapter")
+    sparse = sparsify(tiny_bert().to(dtype), basis, block)
+    load_adapter(sparse, adapter, basis)  # a warning would be an error here
+    with pytest.warns(UserWarning, match="not those"):
+        load_adapter(sparsify(tiny_bert(seed=1).to(dtype), basis, block), adapter, basis)
+
+
+def test_an_adapter_from_before_weights_were_sampled_is_loaded(adapter: Path, basis: Basis) -> None:
+    def forget(tensors: dict[str, Tensor]) -> None:
+        for name in [name for name in tensors if name.endswith(".sample")]:
+            del tensors[name]
+
+    expected = logits(load_adapter(tiny_bert(), adapter, basis))
+    _rewrite(forget)(adapter)
+    assert read_adapter(adapter).layers[LAYER].sample is None
+    assert torch.equal(logits(load_adapter(tiny_bert(), adapter, basis)), expected)
+
+
 @pytest.fixture
 def basis() -> Basis:
     return random_basis(tiny_bert(), BERT_GROUPS)
@@ -138,7 +169,7 @@ def test_everything_that_was_trained_is_saved_and_nothing_else(
         torch.testing.assert_close(ours, theirs, msg=name)
         assert ours.requires_grad == theirs.requires_grad
     saved = safetensors.torch.load_file(tmp_path / "adapter" / TENSORS)
-    names = {name for name in saved if not name.endswith((".indices", ".values"))}
+    names = {name for name in saved if not name.endswith((".indices", ".values", ".sample"))}
     assert names == {
         name
         for name, parameter in model.named_parameters()
@@ -297,6 +328,11 @@ def _foreign(path: Path) -> None:
             f"layer '{LAYER}': expected indices from 0 to 383",
         ),
         (_rewrite(lambda t: t[f"{LAYER}.values"].fill_(torch.nan)), InvalidInput, "finite"),
+        (
+            _rewrite(lambda t: t.update({f"{LAYER}.sample": torch.zeros(3, dtype=torch.int8)})),
+            ShapeMismatch,
+            "expected a sample of floating-point numbers",
+        ),
     ],
 )
 def test_files_that_are_not_right_are_refused_by_name(
@@ -316,5 +352,5 @@ def test_an_adapter_is_the_size_of_its_entries(adapter: Path, basis: Basis) -> N
     model = load_adapter(tiny_bert(), adapter, basis)
     entries = sum(len(layer.delta) for layer in sparse_layers(model).values())
     head = model.classifier.weight.numel() + model.classifier.bias.numel()
-    content = entries * (4 + 8) + head * 8
+    content = entries * (4 + 8) + head * 8 + len(sparse_layers(model)) * 16 * 8
     assert content < (adapter / TENSORS).stat().st_size < content + 2000
