@@ -10,6 +10,7 @@ from sparsegrad_shared.errors import InvalidInput
 
 Engine = Literal["auto", "reference", "folded", "adapter"]
 Selection = Literal["auto", "dynamic", "frozen", "block"]
+Accumulate = Literal["gradients", "selected"]
 
 DEFAULT_DENSITY = 0.01  # the paper's share of a layer's entries
 
@@ -34,6 +35,10 @@ class SparseGradConfig:
             warm-up, for good; ``block``: few rows and few columns, for good or until they are
             moved; ``auto``: ``block`` for the engine ``adapter`` and where the weights cannot
             take small steps, ``dynamic`` otherwise.
+        accumulate: what several backward passes before one step add up, for the selection
+            ``dynamic``. ``gradients``: whole gradients, of whose sum the step keeps the largest
+            entries; ``selected``: the largest entries of each pass (the paper's published code),
+            all of which the step changes.
         train_bias: whether the biases of the sparse layers train too.
         trainable: which parameters outside the sparse layers train: ``auto`` (the task head on
             top of a transformers backbone), or regular expressions that are searched for in
@@ -48,6 +53,7 @@ class SparseGradConfig:
     block: tuple[int, int] | None = None
     engine: Engine = "auto"
     selection: Selection = "auto"
+    accumulate: Accumulate = "gradients"
     train_bias: bool = False
     trainable: Literal["auto"] | tuple[str, ...] = "auto"
 
@@ -55,6 +61,7 @@ class SparseGradConfig:
         self._check_size()
         self._check_choice("engine", self.engine, get_args(Engine))
         self._check_choice("selection", self.selection, get_args(Selection))
+        self._check_choice("accumulate", self.accumulate, get_args(Accumulate))
         self._check_together()
         self._check_trainable()
 
@@ -84,6 +91,13 @@ class SparseGradConfig:
                 f"block={self.block} and selection={self.selection!r} contradict one another; "
                 "take selection='block', or say by density or entries how many entries train"
             )
+        if self.accumulate == "selected":
+            if self.wants_block or self.selection == "frozen":
+                raise InvalidInput(
+                    "accumulate='selected' is a way of selection='dynamic'; a block or a frozen "
+                    "support leaves nothing to select in a backward pass"
+                )
+            object.__setattr__(self, "selection", "dynamic")
 
     @staticmethod
     def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

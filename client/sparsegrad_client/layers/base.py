@@ -30,6 +30,7 @@ from ..selection import check_finite, largest_entries
 from ..sparse_vector import SparseEntries
 from ..support import Entries, Support, block_of
 from .plain import PlainLayer, check_dtype
+from .selected import selecting_in_backward
 from .sample import sample_of
 
 
@@ -106,6 +107,16 @@ class SparseGradLinear(nn.Module, ABC):
         return self.part.r_out * self.part.r_in
 
     @property
+    def _selects_in_backward(self) -> bool:
+        return self.config.accumulate == "selected" and self.support is None
+
+    def _watched_coordinates(self) -> Float[Tensor, "n_rows n_columns"]:
+        """`coordinates` for the forward pass, so that backward passes select where they are to."""
+        if not self._selects_in_backward:
+            return self.coordinates
+        return selecting_in_backward(self.coordinates, self.entries)
+
+    @property
     @abstractmethod
     def delta(self) -> SparseEntries:
         """Every change of W̃ since the layer was made, by position."""
@@ -121,7 +132,9 @@ class SparseGradLinear(nn.Module, ABC):
             NonFiniteGradient: when the gradient holds NaN or infinity.
         """
         if self.support is None:
-            return largest_entries(gradient, self.entries, name=self.name)
+            # What was selected in the backward passes already all changes.
+            entries = self.size if self._selects_in_backward else self.entries
+            return largest_entries(gradient, entries, name=self.name)
         check_finite(gradient, self.name)
         if isinstance(self.support, Support):
             return torch.arange(self.size, device=gradient.device)

@@ -143,7 +143,13 @@ class FoldedLinear(SparseGradLinear):
             )
         U, V = self.part.on(x.device, x.dtype)
         product: Tensor = _FoldedProduct.apply(  # type: ignore[no-untyped-call]
-            x, self.coordinates, bias, self._matrix(), U, V, isinstance(self.support, Support)
+            x,
+            self._watched_coordinates(),
+            bias,
+            self._matrix(),
+            U,
+            V,
+            isinstance(self.support, Support),
         )
         return product
 

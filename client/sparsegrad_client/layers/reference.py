@@ -50,7 +50,7 @@ class ReferenceLinear(SparseGradLinear):
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x Wᵀ + b."""
         U, V = self.part.on(self.coordinates.device, self.coordinates.dtype)
-        y = (x @ U) @ self.coordinates.T @ V.T
+        y = (x @ U) @ self._watched_coordinates().T @ V.T
         if self.residual is not None:
             y = y + x @ self.residual.T
         return y if self.bias is None else y + self.bias
