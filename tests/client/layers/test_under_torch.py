@@ -225,32 +225,26 @@ def test_backward_holds_the_input_or_its_projection_only(
 
 
 # torch's own, while it traces a function with a backward of its own.
-tracing = pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-
-
 @cases
-@tracing
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("autocast", [False, True])
-def test_a_compiled_model_is_the_eager_one(
+def test_a_layer_compiles_without_a_graph_break_to_the_same_numbers(
     engine: str, size: dict[str, Any], autocast: bool
 ) -> None:
-    eager, compiled = _sparse(engine, size), _sparse(engine, size)
+    layer = next(iter(sparse_layers(_sparse(engine, size)).values()))
     torch.compiler.reset()
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        compiled.compile(backend="aot_eager")
-        for model in (eager, compiled):
-            _backward(model)
-    assert_same(_gradients(compiled), _gradients(eager))
-
-
-@cases
-@tracing
-def test_a_layer_compiles_without_a_graph_break(engine: str, size: dict[str, Any]) -> None:
-    eager = next(iter(sparse_layers(_sparse(engine, size)).values()))
-    torch.compiler.reset()
-    compiled = torch.compile(eager, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     x = torch.randn(4, 7, D_IN, requires_grad=True)
-    torch.testing.assert_close(compiled(x), eager(x))
+    results = []
+    for forward in (layer, compiled):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = forward(x)
+        y.square().sum().backward()
+        results.append([y.detach(), x.grad, layer.coordinates.grad])
+        x.grad = layer.coordinates.grad = None
+    # A compiler may round to bfloat16 at other places.
+    tolerance = {"rtol": 2e-2, "atol": 2e-2} if autocast else {}
+    torch.testing.assert_close(results[1], results[0], **tolerance)
 
 
 @cases
