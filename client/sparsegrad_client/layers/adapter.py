@@ -2,9 +2,10 @@
 
     y = base(x) + ((x U_C) Sᵀ) V_Rᵀ,   S = ΔW̃[R, C], zero at the start
 
-It needs a support of few rows and few columns, known before the backward pass, and costs what
-LoRA of that rank costs. The base may be in any type, quantised too: no step is ever added to its
-weight. For the backward pass the small projection x U_C is kept, not x.
+It needs a support of few rows or few columns, known before the backward pass, and costs what LoRA
+of rank min(|R|, |C|) costs: S is multiplied with its longer side first. The base may be in any
+type, quantised too: no step is ever added to its weight. Where the columns are the fewer, the
+small projection x U_C is kept for the backward pass, not x.
 
 `coordinates` is S, a parameter like any other: any optimizer can train it.
 """
@@ -65,10 +66,25 @@ class AdapterLinear(SparseGradLinear):
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x (W + V_R S U_Cᵀ)ᵀ + b."""
         y: Tensor = self.base(x)
-        U, V = self.part.on(y.device, y.dtype)
-        change = (tokens(x).to(y.dtype) @ U) @ self.coordinates.to(y.dtype).T
+        down, up = self._factors(y.dtype)
+        change = tokens(x).to(y.dtype) @ down
         # Multiplied into the output, in place: it is larger than all else together.
-        return tokens(y).addmm_(change, V.T).view(y.shape)
+        return tokens(y).addmm_(change, up).view(y.shape)
+
+    def _factors(
+        self, dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "d_in r"], Float[Tensor, "r d_out"]]:
+        """V_R S U_Cᵀ as two factors of the smaller side's rank, as thin as LoRA's of that rank.
+
+        S goes with the longer side, which costs as little as it is long, once a step, and spares
+        the tokens the way through it.
+        """
+        S = self.coordinates
+        U, V = self.part.on(S.device, S.dtype)
+        rows, columns = self.shape
+        if rows >= columns:
+            return self.part.on(S.device, dtype)[0], (V @ S).T.to(dtype)
+        return (U @ S.T).to(dtype), self.part.on(S.device, dtype)[1].T
 
     @property
     def bias(self) -> nn.Parameter | None:
