@@ -3,6 +3,9 @@
 The default adds up whole gradients and selects once, in the optimizer step. The paper's published
 code selects in every backward pass: k entries of each micro-batch's gradient, whose union the
 step changes.
+
+The number of entries kept depends on the gradient, so `torch.compile` breaks its graph at each
+such layer, where it compiles the layers of the default in one piece.
 """
 
 from __future__ import annotations

@@ -169,6 +169,37 @@ def test_a_models_own_factory_serves_a_trainer_that_makes_its_models(tmp_path: P
     _assert_same_end(made, given)
 
 
+def test_any_optimizer_trains_adapters_and_resumes_exactly(tmp_path: Path) -> None:
+    config = SparseGradConfig(block=(4, 2), engine="adapter")
+    straight, resumed = (
+        trainer_for(
+            model,
+            tmp_path,
+            SparseGradCallback(),
+            optimizer=torch.optim.AdamW(_trainable(model), lr=1e-2),
+        )
+        for model in (sparse_bert(config), sparse_bert(config))
+    )
+    straight.train()
+    assert all(bool(layer.delta.values.any()) for layer in sparse_layers(straight.model).values())
+    resumed.train(resume_from_checkpoint=str(_checkpoint(tmp_path)))
+    _assert_same_end(resumed, straight)
+
+
+def _trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def test_a_checkpoint_of_an_adapter_holds_no_frozen_weight(tmp_path: Path) -> None:
+    config = SparseGradConfig(block=(4, 2), engine="adapter")
+    trainer = trainer_for(sparse_bert(config), tmp_path, SparseGradCallback())
+    trainer.train()
+    held = safetensors.torch.load_file(_checkpoint(tmp_path, STEPS) / "model.safetensors")
+    parts = ("coordinates", "positions", "settled.indices", "settled.values")
+    layers = {f"{name}.{part}" for name in sparse_layers(trainer.model) for part in parts}
+    assert held.keys() == layers | {"classifier.weight", "classifier.bias"}
+
+
 def test_a_checkpoint_holds_what_changes_and_an_adapter(tmp_path: Path) -> None:
     trainer = trainer_for(sparse_bert(_config()), tmp_path, SparseGradCallback())
     trainer.train()
