@@ -15,6 +15,8 @@ from torch import Tensor
 
 from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient
 
+from .sharding import whole
+
 _SAMPLE = 1 << 16  # entries looked at to guess the threshold
 _MARGIN = 4.0  # standard deviations by which the guess aims at too many candidates
 _FAST_FROM = 1 << 18  # entries below which the reference is as fast
@@ -78,9 +80,12 @@ def check_finite(gradient: Tensor, name: str) -> None:
     Raises:
         NonFiniteGradient: says how many entries are not finite.
     """
-    # NaN and infinity survive a sum; so does an overflow, hence the second, slower look.
-    if not bool(gradient.sum().isfinite()) and not bool(gradient.isfinite().all()):
-        bad = int((~gradient.isfinite()).sum())
+    # NaN and infinity survive a sum; so does an overflow, hence the second, slower look. Ranks
+    # that hold a part each have to find the same.
+    if bool(whole(gradient.sum()).isfinite()):
+        return
+    bad = int(whole((~gradient.isfinite()).sum()))
+    if bad:
         raise NonFiniteGradient(
             f"{name}: {bad} of {gradient.numel()} entries are NaN or infinite; nothing was "
             "changed. Lower the learning rate, or look for the batch that did it"

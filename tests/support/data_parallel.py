@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from sparsegrad_client import SparseGradConfig, build_optimizer, sparsify
+from sparsegrad_client import SparseGradConfig, build_optimizer, save_adapter, sparsify
+from sparsegrad_client.adapters import adapter_of
 from sparsegrad_client.basis import GroupBasis
 from sparsegrad_client.layers import sparse_layers
+from sparsegrad_shared.errors import SparseGradError
 
 from .sparse_models import ARCHITECTURES, basis_of, batch_for, random_basis
 
@@ -96,11 +101,107 @@ def train_alone(run: Run, loss_of: Callable[[nn.Module, Batch], Tensor]) -> Arra
     return state(model)
 
 
+def train_sharded_as_rank(run: Run, optimizer: str) -> Arrays:
+    """Train a rank's share under FSDP2; the adapter afterwards, which every rank gets whole."""
+    model = run.model()
+    mesh = init_device_mesh("cpu", (distributed.get_world_size(),))
+    for module in list(model.modules()):
+        if isinstance(module, nn.ModuleList):
+            for block in module:
+                fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    step = _steps(model, optimizer)
+    for number in range(run.steps):
+        for batch in run.batches(model, number):
+            model(**run.shards(batch)[distributed.get_rank()]).loss.backward()
+        step()
+    return adapter(model)
+
+
+def train_alone_for_adapter(run: Run, optimizer: str) -> Arrays:
+    """The same run in one process."""
+    model = run.model()
+    step = _steps(model, optimizer)
+    for number in range(run.steps):
+        for batch in run.batches(model, number):
+            model(**batch).loss.backward()
+        step()
+    return adapter(model)
+
+
+def _steps(model: nn.Module, name: str) -> Callable[[], None]:
+    """What takes a step and drops the gradients: by our optimizer or a stock one."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = (
+        build_optimizer(model, lr=1e-2) if name == "ours" else torch.optim.AdamW(trained, lr=1e-2)
+    )
+
+    def step() -> None:
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def refusal_of_a_bad_shard(run: Run, bad_rank: int) -> tuple[str, str]:
+    """What a rank is told when the part of a gradient that one rank holds is not finite."""
+    model = run.model()
+    fully_shard(model, mesh=init_device_mesh("cpu", (distributed.get_world_size(),)))
+    optimizer = build_optimizer(model)
+    model(**run.batches(model, 0)[0]).loss.backward()
+    gradient = next(iter(sparse_layers(model).values())).coordinates.grad
+    if distributed.get_rank() == bad_rank:
+        gradient.to_local()[0, 0] = torch.nan
+    try:
+        optimizer.step()
+    except SparseGradError as error:
+        return type(error).__name__, str(error)
+    return "", ""
+
+
+def refusal_of_different_supports(run: Run) -> str:
+    """What a rank is told when each has warmed up on batches of its own."""
+    make, groups = ARCHITECTURES[run.architecture]
+    model = make(run.seed)
+    basis = random_basis(make(), groups, seed=run.seed)
+    batches = [batch_for(model, distributed.get_rank())]
+    replica = DistributedDataParallel(sparsify(model, basis, run.config, warm_up=batches))
+    optimizer = build_optimizer(replica)
+    replica(**batches[0]).loss.backward()
+    try:
+        optimizer.step()
+    except SparseGradError as error:
+        return str(error)
+    return ""
+
+
+def save_from_replica(run: Run, folder: Path) -> None:
+    """Train a few steps under DDP, and save the wrapped model's adapter on the first rank."""
+    replica = DistributedDataParallel(run.model())
+    step = _steps(replica, "ours")
+    replica(**run.batches(replica.module, 0)[0]).loss.backward()
+    step()
+    if distributed.get_rank() == 0:
+        save_adapter(replica, folder)
+
+
+def adapter(model: nn.Module) -> Arrays:
+    """What training has changed, by name."""
+    found = adapter_of(model)
+    layers = {
+        f"{name}.{part}": tensor.numpy()
+        for name, delta in found.layers.items()
+        for part, tensor in (("indices", delta.indices), ("values", delta.values))
+    }
+    return layers | {name: tensor.numpy() for name, tensor in found.parameters.items()}
+
+
 def state(model: nn.Module) -> Arrays:
     """Weights as the plain model would have them, and each layer's change."""
     found = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     for name, layer in sparse_layers(model).items():
         found[f"{name}.dense"] = layer.dense_weight().detach().numpy()
+        found[f"{name}.changed"] = layer.delta.indices.numpy()
     return {name: array.copy() for name, array in found.items()}
 
 

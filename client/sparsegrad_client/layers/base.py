@@ -30,8 +30,8 @@ from ..selection import check_finite, largest_entries
 from ..sparse_vector import SparseEntries
 from ..support import Entries, Support, block_of
 from .plain import PlainLayer, check_dtype
-from .selected import selecting_in_backward
 from .sample import sample_of
+from .selected import selecting_in_backward
 
 
 class SparseGradLinear(nn.Module, ABC):
@@ -140,6 +140,23 @@ class SparseGradLinear(nn.Module, ABC):
             return torch.arange(self.size, device=gradient.device)
         assert self.positions is not None  # noqa: S101  # every support has some
         return self.positions
+
+    def check_support(self) -> None:
+        """Refuse a block that is not the one this layer was made for.
+
+        `DistributedDataParallel` copies the first rank's buffers over the others', but knows
+        nothing of the basis's columns that a rank took for its block.
+
+        Raises:
+            InvalidInput: says how ranks come to the same support.
+        """
+        if not isinstance(self.support, Support) or self.positions is None:
+            return
+        if not torch.equal(self.positions.cpu(), self.support.indices(self.group.r_in)):
+            raise InvalidInput(
+                f"layer {self.name!r}: this process chose another block than the first rank; give "
+                "sparsify the same warm-up batches on every rank"
+            )
 
     def positions_of(self, indices: Int64[Tensor, " k"]) -> Int64[Tensor, " k"]:
         """Where entries of `coordinates` are in all of W̃."""

@@ -115,6 +115,7 @@ class MaskedAdam(torch.optim.Optimizer):
         layer.add_entries_(indices, -size * first / (second.sqrt() + group["eps"]))
 
     def _new_state(self, layer: SparseGradLinear) -> dict[str, Any]:
+        layer.check_support()
         empty = part_here(layer.coordinates).new_empty(0)
         state: dict[str, Any] = self.state[layer.coordinates]
         state.update(step=0, indices=empty.long(), exp_avg=empty, exp_avg_sq=empty.clone())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,19 @@ from support.data_parallel import (
     Arrays,
     Batch,
     Run,
+    refusal_of_different_supports,
     same_bits,
+    save_from_replica,
     train_alone,
     train_as_rank,
     train_ties_as_rank,
 )
 from support.ranks import Ranks
+from support.sparse_models import ARCHITECTURES, random_basis
 from torch import Tensor, nn
 
-from sparsegrad_client import SparseGradConfig
+from sparsegrad_client import SparseGradConfig, load_adapter
+from sparsegrad_client.adapters import adapter_of
 
 
 def _assert_follows(states: list[Arrays], alone: Arrays) -> None:
@@ -35,12 +40,20 @@ def _whole(model: nn.Module, batch: Batch) -> Tensor:
     return loss
 
 
-@pytest.mark.parametrize("engine", ["folded", "reference"])
+CONFIGS = {
+    "folded": SparseGradConfig(density=0.05, engine="folded"),
+    "folded-block": SparseGradConfig(block=(6, 5), engine="folded", selection="block"),
+    "reference": SparseGradConfig(density=0.05, engine="reference"),
+    "adapter": SparseGradConfig(block=(6, 5), engine="adapter"),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize("architecture", ["bert", "llama", "gpt2"])
 def test_ranks_with_half_a_batch_each_follow_one_process_with_the_whole(
-    ranks: Ranks, architecture: str, engine: Any
+    ranks: Ranks, architecture: str, config: SparseGradConfig
 ) -> None:
-    run = Run(architecture=architecture, config=SparseGradConfig(density=0.05, engine=engine))
+    run = Run(architecture=architecture, config=config)
     _assert_follows(ranks.run(train_as_rank, run), train_alone(run, _whole))
 
 
@@ -83,4 +96,21 @@ def test_settings_of_ddp_change_nothing(ranks: Ranks, options: dict[str, Any]) -
 def test_ranks_break_ties_alike(ranks: Ranks) -> None:
     first, second = ranks.run(train_ties_as_rank, 20, 5)
     assert same_bits([first, second])
-    assert first["layer.delta.indices"].tolist() == [0, 1, 2, 3, 4]
+    assert first["layer.changed"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_ranks_that_chose_different_blocks_are_told(ranks: Ranks) -> None:
+    first, second = ranks.run(
+        refusal_of_different_supports, Run(config=SparseGradConfig(block=(6, 5)))
+    )
+    assert first == ""
+    assert "the same warm-up batches" in second
+
+
+def test_the_adapter_of_a_wrapped_model_goes_onto_a_plain_one(ranks: Ranks, tmp_path: Path) -> None:
+    run = Run()
+    ranks.run(save_from_replica, run, tmp_path / "adapter")
+    make, groups = ARCHITECTURES[run.architecture]
+    model = make()
+    load_adapter(model, tmp_path / "adapter", random_basis(model, groups, seed=run.seed))
+    assert adapter_of(model).parameters.keys() == adapter_of(run.model()).parameters.keys()
