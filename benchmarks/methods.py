@@ -17,10 +17,11 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from sparsegrad_client import Basis, SparseGradConfig, build_optimizer, sparsify
-from sparsegrad_client.groups import LayerGroup, auto_spec, find_groups
+from sparsegrad_client.groups import LayerGroup, Share, auto_spec, find_groups
 from sparsegrad_client.layers import sparse_layers
 
 LORA_RANK = 7  # the paper's
+RANK = 256  # columns of a basis of one layer, more than any block takes
 
 
 def minilm() -> Path:
@@ -38,13 +39,15 @@ class Method:
     Attributes:
         name: what tables call it.
         share: what a basis belongs to, where it needs one.
+        rank: columns of that basis; all when None.
         prepare: freezes and changes the model in place, and gives the optimizer and the number
             of values that the layers train; takes the model, its groups, the basis, the learning
             rate of the layers and that of the head.
     """
 
     name: str
-    share: str | None
+    share: Share | None
+    rank: int | None
     prepare: Callable[[nn.Module, Sequence[LayerGroup], Basis | None, float, float], Prepared]
 
 
@@ -132,11 +135,11 @@ def _sparse(config: SparseGradConfig) -> Callable[..., Prepared]:
 METHODS = {
     method.name: method
     for method in (
-        Method("regular", None, _regular),
-        Method("lora", None, _lora),
-        Method("reference", "role", _sparse(SparseGradConfig(engine="reference"))),
-        Method("folded", "role", _sparse(SparseGradConfig(engine="folded"))),
-        Method("adapter", "layer", _sparse(SparseGradConfig(engine="adapter"))),
+        Method("regular", None, None, _regular),
+        Method("lora", None, None, _lora),
+        Method("reference", "role", None, _sparse(SparseGradConfig(engine="reference"))),
+        Method("folded", "role", None, _sparse(SparseGradConfig(engine="folded"))),
+        Method("adapter", "layer", RANK, _sparse(SparseGradConfig(engine="adapter"))),
     )
 }
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from methods import METHODS, Method, device, groups_of, minilm
+from methods import METHODS, RANK, Method, device, groups_of, minilm
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -39,7 +39,6 @@ from sparsegrad_client.basis import GroupBasis
 from sparsegrad_client.groups import LayerGroup
 
 WARM_UP = 2  # steps that are not counted: caches fill, moments are made
-RANK = 256  # columns of a basis of one layer, more than any block takes
 
 
 def _minilm(classes: int = 2) -> nn.Module:
