@@ -211,17 +211,26 @@ def test_parts_of_bases_are_held_once_for_all_layers_and_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "size", "columns"),
-    [("folded", DYNAMIC, D_IN), ("folded", LEADING, BLOCK[1]), ("adapter", LEADING, BLOCK[1])],
+    ("engine", "size", "kept"),
+    [
+        pytest.param("folded", DYNAMIC, D_IN, id="folded-input"),
+        pytest.param("folded", LEADING, BLOCK[1], id="folded-projection"),
+        pytest.param("adapter", LEADING, BLOCK[1], id="adapter-projection"),
+        # With fewer rows than columns S is multiplied in on the input's side, as LoRA's A is.
+        pytest.param("adapter", {"block": (3, 5)}, D_IN, id="adapter-input"),
+    ],
 )
 def test_backward_holds_the_input_or_its_projection_only(
-    engine: str, size: dict[str, Any], columns: int
+    engine: str, size: dict[str, Any], kept: int
 ) -> None:
-    tokens = 28
-    x = torch.randn(tokens, D_IN, requires_grad=True)
     layer = next(iter(sparse_layers(_sparse(engine, size)).values()))
-    assert saved_bytes(nn.Linear(D_IN, D_OUT), x) == tokens * D_IN * 4
-    assert saved_bytes(layer, x) == tokens * columns * 4
+    assert _bytes_a_token(nn.Linear(D_IN, D_OUT)) == D_IN * 4
+    assert _bytes_a_token(layer) == kept * 4
+
+
+def _bytes_a_token(layer: nn.Module) -> float:
+    few, many = (torch.randn(tokens, D_IN, requires_grad=True) for tokens in (28, 56))
+    return (saved_bytes(layer, many) - saved_bytes(layer, few)) / 28
 
 
 # torch's own, while it traces a function with a backward of its own.
