@@ -22,6 +22,7 @@ from .options import (
 )
 from .progress import Phases
 from .show import output, table
+from .torchrun import launched
 
 if TYPE_CHECKING:
     from ..basis import Basis
@@ -110,6 +111,14 @@ def calibrate(
             rich_help_panel="How",
         ),
     ] = "none",
+    send: Annotated[
+        Literal["auto", "sums"],
+        typer.Option(
+            help="sums: sums of gradients in place of the gradients, which is less to send and "
+            "to store when there are many.",
+            rich_help_panel="How",
+        ),
+    ] = "auto",
     dtype: Annotated[
         DType, typer.Option(help="Data type of the model's weights.", rich_help_panel="How")
     ] = "float32",
@@ -127,6 +136,8 @@ def calibrate(
 ) -> None:
     """Calibrate a model: collect gradients, and publish the basis that the server finds in them.
 
+    Started by torchrun, every process collects on rows of its own, and all make one basis.
+
     Examples:
         sparsegrad-client calibrate --model llama-2-7b
 
@@ -135,13 +146,15 @@ def calibrate(
 
         sparsegrad-client calibrate --model ./my-model --dataset pairs.jsonl
         --text-columns question,answer --blocks ::3
+
+        torchrun --nproc-per-node 4 --no-python sparsegrad-client calibrate --model llama-2-7b
     """
     if name is not None:
         parse_name(name)
     from .loading import load_task, open_table
 
     data = open_table(model, dataset)
-    with resumable(), Phases() as phases:
+    with resumable(), launched() as launch, Phases(launch.console) as phases:
         task = load_task(
             model, data, split_columns(text_columns), label_column, max_length, dtype, device, seed
         )
@@ -156,8 +169,10 @@ def calibrate(
         from ..groups import auto_spec
         from ..training.tasks import default_basis_name
 
-        rows = task.table.sample((steps + held_out) * batch_size, seed)
-        torch.manual_seed(seed)  # dropout, so that a resumed calibration repeats its steps
+        rows = task.table.sample((steps + held_out) * batch_size * launch.count, seed)
+        rows = rows.shard(launch.rank, launch.count)
+        # Dropout, so that a resumed calibration repeats its steps.
+        torch.manual_seed(seed + launch.rank)
         basis = collect(
             task.model,
             task.batches(rows, batch_size=batch_size, shuffle=False),
@@ -169,12 +184,15 @@ def calibrate(
             rank=rank,
             energy=energy,
             normalize=normalize,
+            send=send,
             source=task.model_source,
             dataset=task.dataset_source,
             resume=resume,
+            process_group=launch.group,
             progress=phases,
         )
-    _print(basis, model)
+    if launch.rank == 0:
+        _print(basis, model)
 
 
 def _print(basis: Basis, model: str) -> None:

@@ -61,6 +61,10 @@ class Table:
         random.Random(seed).shuffle(order)  # noqa: S311 - a sample, not a secret
         return Table(self.id, self.rows.select(order[:count]))
 
+    def shard(self, rank: int, count: int) -> Table:
+        """Every `count`-th row, from row `rank` on: the rows of one of `count` processes."""
+        return Table(self.id, self.rows.select(range(rank, len(self.rows), count)))
+
     def split(self, held_out: int, seed: int) -> tuple[Table, Table]:
         """The table without `held_out` rows drawn by `seed`, and those rows."""
         order = list(range(len(self.rows)))

@@ -75,6 +75,14 @@ def test_a_split_shares_no_row_and_loses_none() -> None:
     assert sorted([*kept.rows["text"], *held.rows["text"]]) == sorted(table.rows["text"])
 
 
+def test_shards_share_no_row_and_lose_none() -> None:
+    table = language_reference()
+    shards = [table.shard(rank, 3) for rank in range(3)]
+    texts = [text for shard in shards for text in shard.rows["text"]]
+    assert sorted(texts) == sorted(table.rows["text"])
+    assert max(len(s.rows) for s in shards) - min(len(s.rows) for s in shards) <= 1
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
