@@ -3,12 +3,14 @@
 A cached basis is the folder ``HOME/bases/<hex digest>/`` with the manifest and the files that it
 lists. Files are downloaded aside, held to their digests, fsynced, and appear under their name by
 one rename, so that two processes may fetch the same basis at once. Every load verifies every
-file; a damaged one is reported and fetched again.
+file; a damaged one is reported and fetched again. A basis that some model of the process uses is
+in memory once, however often it is fetched.
 """
 
 from __future__ import annotations
 
 import warnings
+import weakref
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -30,6 +32,9 @@ from .home import bases_folder, resolved_folder
 from .service import BasisService
 
 _NO_SERVER = (ServerUnreachable, MissingExtra)
+
+# Groups that somebody uses at present, by the basis's digest and their name.
+_in_use: weakref.WeakValueDictionary[tuple[str, str], GroupBasis] = weakref.WeakValueDictionary()
 
 
 def fetch_basis(reference: str, server: str | None = None, token: str | None = None) -> Basis:
@@ -100,10 +105,17 @@ def _cannot_mend(cache: BasisCache, digest: str | None, error: SparseGradError) 
 def _load(cache: BasisCache, digest: str, reference: str | None) -> Basis:
     manifest = cache.manifest(digest)
     groups = {
-        group.name: _load_group(cache.file(digest, group.file.name), group)
+        group.name: _shared_group(digest, cache.file(digest, group.file.name), group)
         for group in manifest.groups
     }
     return Basis(digest=digest, groups=groups, reference=reference, model=manifest.model.id)
+
+
+def _shared_group(digest: str, path: Path, group: BasisGroup) -> GroupBasis:
+    held = _in_use.get((digest, group.name))
+    if held is None:
+        held = _in_use.setdefault((digest, group.name), _load_group(path, group))
+    return held
 
 
 def _load_group(path: Path, group: BasisGroup) -> GroupBasis:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import uuid
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,16 +34,20 @@ def published(
     """A basis on the server, calibrated by a client with a home of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPARSEGRAD_HOME", str(tmp_path_factory.mktemp("publisher")))
-        torch.manual_seed(0)
-        yield calibrate(
-            tiny_models.bert(),
-            [tiny_models.classification_batch(0)],
-            f"team/{uuid.uuid4().hex}",
-            server=team_server.url,
-            token=team_server.token,
-            steps=2,
-            held_out=1,
-        )
+        yield _calibrated(team_server, seed=0)
+
+
+def _calibrated(server: RunningServer, *, seed: int) -> Basis:
+    torch.manual_seed(seed)
+    return calibrate(
+        tiny_models.bert(),
+        [tiny_models.classification_batch(seed)],
+        f"team/{uuid.uuid4().hex}",
+        server=server.url,
+        token=server.token,
+        steps=2,
+        held_out=1,
+    )
 
 
 def _folder(home: Path, basis: Basis) -> Path:
@@ -74,6 +80,23 @@ def test_a_basis_is_fetched_by_name_version_alias_and_digest(
         "report.json",
     ]
     assert not list((client_home / "bases").glob(".incoming-*"))
+
+
+def test_a_basis_in_use_is_in_memory_once_and_freed_with_its_last_user(
+    team_server: RunningServer, client_home: Path
+) -> None:
+    def fetched(reference: str) -> Basis:
+        return fetch_basis(reference, team_server.url, team_server.token)
+
+    calibrated = _calibrated(team_server, seed=1)
+    bases = [calibrated, fetched(str(calibrated.reference)), fetched(calibrated.digest)]
+    assert [basis.reference for basis in bases[1:]] == [str(calibrated.reference), None]
+    groups = [dict(basis.groups) for basis in bases]
+    assert all(groups[0][name] is other[name] for other in groups[1:] for name in groups[0])
+    held = weakref.ref(next(iter(groups[0].values())))
+    del calibrated, bases, groups
+    gc.collect()
+    assert held() is None
 
 
 def test_what_never_changes_needs_no_server_once_it_is_cached(
