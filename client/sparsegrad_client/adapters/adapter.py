@@ -139,7 +139,8 @@ def read_adapter(path: str | Path) -> Adapter:
         NotFound: when there is no adapter at `path`.
         CorruptFile: when a file is not what was once written.
         ShapeMismatch: when a tensor is not of the layout that the config promises.
-        InvalidInput: when an index is out of range or order, or a value is not finite.
+        InvalidInput: when an index is out of range or order, a value is not finite, or the
+            adapter is one of PEFT.
     """
     config, tensors = read_files(Path(path))
     return Adapter(

@@ -84,6 +84,7 @@ def read_files(path: Path) -> tuple[AdapterConfig, dict[str, Tensor]]:
 
     Raises:
         NotFound: when there is no adapter at `path`.
+        InvalidInput: when it is an adapter of PEFT.
         CorruptFile: when a file is not what was once written; names the file.
     """
     config = _read_config(path)
@@ -102,6 +103,11 @@ def _read_config(path: Path) -> AdapterConfig:
         text = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"{path} is no adapter: it has no {CONFIG}{_hint(path)}") from None
+    if b'"peft_type"' in text:  # PEFT's config has the same name
+        raise InvalidInput(
+            f"{path}: expected an adapter of SparseGrad, found one of PEFT; "
+            "peft.PeftModel.from_pretrained loads it"
+        )
     try:
         return AdapterConfig.model_validate_json(text)
     except ValidationError as error:

@@ -13,7 +13,14 @@ from support.adapters import logits, trained
 from support.sparse_models import ARCHITECTURES, BERT_GROUPS, random_basis, tiny_bert
 from torch import Tensor, nn
 
-from sparsegrad_client.adapters import Adapter, adapter_of, load_adapter, save_lora, to_lora
+from sparsegrad_client.adapters import (
+    Adapter,
+    adapter_of,
+    load_adapter,
+    read_adapter,
+    save_lora,
+    to_lora,
+)
 from sparsegrad_client.adapters.peft_lora import CONFIG, TENSORS
 from sparsegrad_client.basis import Basis
 from sparsegrad_client.config import SparseGradConfig
@@ -128,3 +135,11 @@ def test_a_parameter_that_is_in_no_module_is_refused(
     with pytest.raises(InvalidInput, match="'temperature' of the model itself"):
         save_lora(to_lora(odd, basis, 2), tmp_path / "lora")
     assert not (tmp_path / "lora").exists()
+
+
+def test_a_lora_folder_is_not_taken_for_an_adapter(
+    adapter: Adapter, basis: Basis, tmp_path: Path
+) -> None:
+    save_lora(to_lora(adapter, basis, 2), tmp_path / "lora")
+    with pytest.raises(InvalidInput, match=r"lora: expected an adapter of SparseGrad.*of PEFT"):
+        read_adapter(tmp_path / "lora")
