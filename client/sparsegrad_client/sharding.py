@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.tensor import DTensor, Replicate
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -53,6 +53,6 @@ def _indices_of_part(tensor: DTensor) -> Int64[Tensor, " m"]:
     """The indices of all entries that this rank holds, rising."""
     device = tensor.to_local().device
     indices = torch.arange(tensor.numel(), device=device).view(tensor.shape)
-    # Shards what is the same on all ranks: nothing is sent.
-    shards = distribute_tensor(indices, tensor.device_mesh, tensor.placements, src_data_rank=None)
-    return shards.to_local().flatten()
+    replicated = [Replicate()] * tensor.device_mesh.ndim
+    shards = DTensor.from_local(indices, tensor.device_mesh, replicated, run_check=False)
+    return shards.redistribute(placements=tensor.placements).to_local().flatten()

@@ -68,6 +68,12 @@ class Run:
             {name: tensor[self.rows :] for name, tensor in batch.items()},
         )
 
+    def mean_of_shards(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean of the two ranks' losses."""
+        first, second = self.shards(batch)
+        loss: Tensor = (model(**first).loss + model(**second).loss) / 2
+        return loss
+
 
 def train_as_rank(run: Run) -> Arrays:
     """Train a rank's share under plain DDP; the model's state afterwards.
