@@ -1,8 +1,8 @@
-"""The bases of adapters: fetched by digest, and one object each in the whole process."""
+"""The basis of an adapter: found by name once, and by its digest from then on."""
 
 from __future__ import annotations
 
-import weakref
+from collections.abc import Mapping
 
 from sparsegrad_shared.errors import InvalidInput, SparseGradError
 
@@ -10,14 +10,15 @@ from ...bases import fetch_basis
 from ...basis import Basis
 from .config import SparseGradPeftConfig
 
-# Bases that some model uses at present: adapters and models that share one share its tensors.
-_in_use: weakref.WeakValueDictionary[str, Basis] = weakref.WeakValueDictionary()
 
-
-def basis_of(config: SparseGradPeftConfig) -> Basis:
+def basis_of(config: SparseGradPeftConfig, held: Mapping[str, Basis]) -> Basis:
     """The basis that a config asks for; the config is told which it is.
 
     With a digest in the config it is that basis or none, whatever the reference names by now.
+
+    Args:
+        config: the config.
+        held: bases by digest that need not be fetched.
 
     Raises:
         InvalidInput: when the config names no basis.
@@ -29,10 +30,7 @@ def basis_of(config: SparseGradPeftConfig) -> Basis:
             "SparseGradPeftConfig: expected a basis, got none; give the one that was calibrated "
             "on this model, such as basis='team/name@3'"
         )
-    basis = _in_use.get(wanted)
-    if basis is None:
-        basis = _fetch(wanted, config)
-        basis = _in_use.setdefault(basis.digest, basis)
+    basis = held.get(wanted) or _fetch(wanted, config)
     config.basis_digest = basis.digest
     return basis
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -17,10 +17,6 @@ from ...config import SparseGradConfig
 from ...home import bases_folder
 from .basis_copy import COPIES, copy_basis
 from .registration import SPARSEGRAD
-
-
-def _help(text: str) -> dict[str, str]:
-    return {"help": text}
 
 
 @dataclass
@@ -43,7 +39,7 @@ class SparseGradPeftConfig(PeftConfig):
         entries: the same as a number of entries a layer.
         block: the same as rows and columns of the block.
         save_basis_copy: whether `save_pretrained` also writes the basis into the adapter's
-            folder, so that it loads without a server.
+            folder, so that the folder loads without a server.
         init_weights: False starts from random values in place of zeros, which is for tests.
 
     Raises:
@@ -51,30 +47,15 @@ class SparseGradPeftConfig(PeftConfig):
         InvalidReference: when `basis` is not a reference to a basis.
     """
 
-    basis: str | None = field(default=None, metadata=_help("Reference to a SparseGrad basis."))
-    basis_digest: str | None = field(
-        default=None, metadata=_help("Which basis exactly; filled in when it is fetched.")
-    )
-    target_modules: list[str] | set[str] | str | None = field(
-        default=None,
-        metadata=_help("Names or a regular expression that narrow the basis's layers."),
-    )
-    modules_to_save: list[str] | None = field(
-        default=None, metadata=_help("Modules that train as a whole and are saved.")
-    )
-    density: float | None = field(
-        default=None, metadata=_help("Share of a layer's weights that train.")
-    )
-    entries: int | None = field(default=None, metadata=_help("Entries that train in each layer."))
-    block: list[int] | tuple[int, int] | None = field(
-        default=None, metadata=_help("Rows and columns of the block that trains.")
-    )
-    save_basis_copy: bool = field(
-        default=False, metadata=_help("Whether to save the basis with the adapter.")
-    )
-    init_weights: bool = field(
-        default=True, metadata=_help("Whether values start from zero; random where not.")
-    )
+    basis: str | None = None
+    basis_digest: str | None = None
+    target_modules: list[str] | set[str] | str | None = None
+    modules_to_save: list[str] | None = None
+    density: float | None = None
+    entries: int | None = None
+    block: list[int] | tuple[int, int] | None = None
+    save_basis_copy: bool = False
+    init_weights: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[no-untyped-call]

@@ -38,7 +38,7 @@ def to_adapter(model: PeftModel, adapter_name: str = "default") -> Adapter:
         layers={
             layer.name: layer.delta(adapter_name)
             for layer in tuner.modules()
-            if isinstance(layer, SparseGradPeftLayer) and adapter_name in layer.sparsegrad_subspaces
+            if isinstance(layer, SparseGradPeftLayer) and layer.has_adapter(adapter_name)
         },
         parameters={
             f"{path}.{name}": parameter.detach().to("cpu", copy=True)
@@ -79,7 +79,7 @@ def from_adapter(model: nn.Module, adapter: Adapter, adapter_name: str = "defaul
     else:
         model = get_peft_model(model, config, adapter_name)
     for layer in plain.modules():
-        if isinstance(layer, SparseGradPeftLayer) and adapter_name in layer.sparsegrad_subspaces:
+        if isinstance(layer, SparseGradPeftLayer) and layer.has_adapter(adapter_name):
             delta = changed[layer.name]
             layer.set_entries(adapter_name, delta.indices, delta.values)
     for path, module in _saved_modules(plain, adapter_name).items():

@@ -1,138 +1,39 @@
 """A linear layer with SparseGrad adapters on it.
 
-Layout (that of `subspace`, and)::
+Layout (that of `entries` and `subspace`, and)::
 
     x   … × d_in     input
-    y   … × d_out    output, base(x) + Σ ((x U_C) Sᵀ) V_Rᵀ over the active adapters
-
-An adapter's values are a parameter of one dimension, so whatever trains it leaves all other
-coordinates alone. The basis is in no parameter and no buffer: an adapter's files hold indices and
-values, and which basis they belong to.
+    y   … × d_out    output, base(x) + Σ x U_C Sᵀ V_Rᵀ over the active adapters
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
-from jaxtyping import Float, Int64
-from peft.tuners._buffer_dict import BufferDict
-from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
+from jaxtyping import Float
+from peft.tuners.tuners_utils import check_adapters_to_merge
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from sparsegrad_shared.errors import UnsupportedModel
 
-from ...adapters import LayerDelta, LayerShape
-from ...basis import GroupBasis
 from ...layers.plain import is_plain
-from ...sparse_vector import check_entries
-from .features import features
-from .subspace import Subspace
+from .entries import LayerEntries
 
-_MERGEABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-_INT32 = torch.iinfo(torch.int32).max
 BASE = "__base__"  # what PEFT calls the model without adapters, among adapters' names
-_RANDOM_SCALE = 0.1  # standard deviation of values that do not start from zero
+_MERGEABLE = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
-class SparseGradPeftLayer(BaseTunerLayer, nn.Module):
+class SparseGradPeftLayer(LayerEntries):
     """A linear layer, of any class and any type of weight, and adapters beside it.
 
     Args:
         base_layer: the layer; it is kept as it is.
         name: its path in the model, for errors.
     """
-
-    adapter_layer_names = ("sparsegrad_values",)
-    other_param_names = ("sparsegrad_indices", "sparsegrad_subspaces")
-
-    def __init__(self, base_layer: nn.Module, name: str) -> None:
-        nn.Module.__init__(self)
-        self.base_layer = base_layer
-        self.name = name
-        self.in_features, self.out_features = features(base_layer, name)
-        self.sparsegrad_values = nn.ParameterDict()
-        self.sparsegrad_indices = BufferDict(persistent=True)
-        self.sparsegrad_subspaces: dict[str, Subspace] = {}
-        self._disable_adapters = False
-        self.merged_adapters = []
-
-    def add_adapter(
-        self,
-        adapter_name: str,
-        group: GroupBasis,
-        indices: Int64[Tensor, " n"],
-        *,
-        from_zero: bool = True,
-        inference: bool = False,
-    ) -> None:
-        """Add an adapter.
-
-        Args:
-            adapter_name: its name.
-            group: the basis of the layer.
-            indices: flat positions of its entries in the coordinates, rising, unique.
-            from_zero: whether its values are zero; random where not.
-            inference: whether the active adapters are frozen.
-        """
-        values = torch.zeros(indices.numel())
-        if not from_zero:
-            values.normal_(std=_RANDOM_SCALE)
-        self.sparsegrad_subspaces[adapter_name] = Subspace.of(group, indices)
-        self.sparsegrad_values[adapter_name] = nn.Parameter(values)
-        self.sparsegrad_indices[adapter_name] = _compact(indices, group)
-        self._move_adapter_to_device_of_base_layer(adapter_name)
-        self.set_adapter(self.active_adapters, inference_mode=inference)
-
-    def delta(self, adapter_name: str) -> LayerDelta:
-        """An adapter's entries, as a value of its own."""
-        values: Tensor = self.sparsegrad_values[adapter_name]
-        return LayerDelta(
-            LayerShape.of(self.sparsegrad_subspaces[adapter_name].group),
-            self.sparsegrad_indices[adapter_name].to("cpu", torch.int64, copy=True),
-            values.detach().to("cpu", copy=True),
-        )
-
-    @torch.no_grad()
-    def set_entries(
-        self, adapter_name: str, indices: Int64[Tensor, " n"], values: Float[Tensor, " n"]
-    ) -> None:
-        """Give an adapter other entries, however many; type and device stay.
-
-        The parameter stays too, where the entries are at the same places, and so an optimizer
-        that has it goes on.
-
-        Raises:
-            ShapeMismatch: when these are not indices and values.
-            InvalidInput: when an index is out of range, out of order or there twice, or a value
-                is not finite.
-        """
-        group = self.sparsegrad_subspaces[adapter_name].group
-        size = group.r_out * group.r_in
-        check_entries(indices, values, size, where=f"adapter {adapter_name!r} of {self.name}")
-        own: nn.Parameter = self.sparsegrad_values[adapter_name]
-        places, own_places = indices.cpu().long(), self.sparsegrad_indices[adapter_name]
-        if torch.equal(places, own_places.cpu().long()):
-            own.copy_(values)
-            return
-        new = values.to(own.device, own.dtype, copy=True)
-        self.sparsegrad_subspaces[adapter_name] = Subspace.of(group, places)
-        self.sparsegrad_values[adapter_name] = nn.Parameter(new, own.requires_grad)
-        self.sparsegrad_indices[adapter_name] = _compact(places, group).to(own_places.device)
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: object, **kwargs: object
-    ) -> None:
-        # A saved adapter may have other entries than a new one: a sum of adapters does.
-        for name in self.sparsegrad_subspaces:
-            indices = state_dict.get(f"{prefix}sparsegrad_indices.{name}")
-            values = state_dict.get(f"{prefix}sparsegrad_values.{name}")
-            if indices is not None and values is not None:
-                self.set_entries(name, indices, values)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def forward(
         self,
@@ -163,7 +64,7 @@ class SparseGradPeftLayer(BaseTunerLayer, nn.Module):
             return self._add_to_each(result, x, adapter_names)
         dtype = result.dtype
         for name in self.active_adapters:
-            if name in self.sparsegrad_subspaces:
+            if self.has_adapter(name):
                 result = result + self._delta(x, name)
         return result.to(dtype)
 
@@ -188,18 +89,16 @@ class SparseGradPeftLayer(BaseTunerLayer, nn.Module):
 
     def _delta(self, x: Float[Tensor, "... d_in"], name: str) -> Float[Tensor, "... d_out"]:
         values: Tensor = self.sparsegrad_values[name]
-        subspace = self.sparsegrad_subspaces[name]
         x = self._cast_input_dtype(x, values.dtype)
-        U, V = subspace.directions(x.device, _compute_dtype(x))
-        return ((x @ U) @ subspace.block(values).T) @ V.T
+        down, up = self.subspace(name).factors(values, _compute_dtype(x))
+        return x @ down @ up
 
     def get_delta_weight(self, adapter_name: str) -> Tensor:
         """ΔW of an adapter, in the layout of the base layer's weight and the adapter's type."""
         values: Tensor = self.sparsegrad_values[adapter_name]
-        subspace = self.sparsegrad_subspaces[adapter_name]
-        U, V = subspace.directions(values.device, values.dtype)
-        delta = V @ subspace.block(values) @ U.T
-        return delta.T if isinstance(self.get_base_layer(), Conv1D) else delta
+        down, up = self.subspace(adapter_name).factors(values, values.dtype)
+        delta = down @ up
+        return delta if isinstance(self.get_base_layer(), Conv1D) else delta.T
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Add adapters to the base layer's weight.
@@ -213,9 +112,7 @@ class SparseGradPeftLayer(BaseTunerLayer, nn.Module):
             ValueError: when `safe_merge` finds a result that is not finite.
         """
         names = [
-            name
-            for name in check_adapters_to_merge(self, adapter_names)
-            if name in self.sparsegrad_subspaces
+            name for name in check_adapters_to_merge(self, adapter_names) if self.has_adapter(name)
         ]
         if not names:
             return
@@ -263,10 +160,6 @@ class SparseGradPeftLayer(BaseTunerLayer, nn.Module):
 
     def __repr__(self) -> str:
         return f"sparsegrad.{super().__repr__()}"
-
-
-def _compact(indices: Tensor, group: GroupBasis) -> Tensor:
-    return indices.int() if group.r_out * group.r_in - 1 <= _INT32 else indices
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:

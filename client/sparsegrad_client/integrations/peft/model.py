@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import AuxiliaryTrainingWrapper
-from torch import Tensor, nn
+from torch import nn
 
 from sparsegrad_shared.errors import InvalidInput, UnsupportedModel, WrongBasis
 
@@ -24,9 +24,6 @@ from .layer import SparseGradPeftLayer
 from .mixed_batches import each_its_adapter
 from .registration import PREFIX
 from .targets import check_targets, takes
-
-# In an adapter's file beside its values: the 32 bytes of its basis's digest.
-_DIGEST_KEY = "sparsegrad_basis"
 
 
 class SparseGradPeftModel(BaseTuner):
@@ -55,7 +52,8 @@ class SparseGradPeftModel(BaseTuner):
         return self._basis(self.peft_config[adapter_name])
 
     def _basis(self, config: SparseGradPeftConfig) -> Basis:
-        return self.bases[_digest(config)]
+        assert config.basis_digest is not None  # noqa: S101  # set when the basis was fetched
+        return self.bases[config.basis_digest]
 
     # Injection, in the order in which PEFT calls it. The first two run before it may make empty
     # weights (`low_cpu_mem_usage`), so the basis is never one of them.
@@ -63,16 +61,18 @@ class SparseGradPeftModel(BaseTuner):
     def _prepare_adapter_config(  # type: ignore[override]
         self, peft_config: SparseGradPeftConfig, model_config: dict[str, Any]
     ) -> SparseGradPeftConfig:
-        basis = basis_of(peft_config)
-        self.__dict__.setdefault("bases", {})[basis.digest] = basis
         return peft_config
 
     def _prepare_model(self, peft_config: SparseGradPeftConfig, model: nn.Module) -> None:  # type: ignore[override]
-        basis = self._basis(peft_config)
+        held = self.__dict__.get("bases", {})
+        basis = basis_of(peft_config, held)
+        if peft_config.target_modules is None:
+            peft_config.target_modules = set(basis.layers)
         check_targets(peft_config, basis, model)
         for group in basis.groups.values():
             if any(takes(peft_config, layer) for layer in group.layers):
                 _support(peft_config, group)
+        self.bases = held | {basis.digest: basis}
 
     def _check_target_module_exists(self, peft_config: SparseGradPeftConfig, key: str) -> bool:  # type: ignore[override]
         return key in self._basis(peft_config).layers and takes(peft_config, key)
@@ -86,62 +86,27 @@ class SparseGradPeftModel(BaseTuner):
         parent: nn.Module,
         current_key: str,
     ) -> None:
-        group = self._basis(peft_config).group_of(current_key)
+        basis = self._basis(peft_config)
+        group = basis.group_of(current_key)
         layer = target
         if not isinstance(layer, SparseGradPeftLayer):
             layer = SparseGradPeftLayer(target, current_key)
-            layer.set_adapter(self.active_adapters)
         layer.add_adapter(
             adapter_name,
-            group,
+            basis,
             _support(peft_config, group).indices(group.r_in),
             from_zero=peft_config.init_weights,
-            inference=peft_config.inference_mode,
         )
         if layer is not target:
             self._replace_module(parent, target_name, layer, target)
 
-    # Saving and loading.
-
-    @classmethod
-    def _get_adapter_state_dict(  # type: ignore[override]
-        cls,
-        model: nn.Module,
-        config: SparseGradPeftConfig,
-        adapter_name: str,
-        state_dict: dict[str, Tensor],
-        unwanted_adapter_names: list[str],
-    ) -> dict[str, Tensor]:
-        selected = super()._get_adapter_state_dict(
-            model, config, adapter_name, state_dict, unwanted_adapter_names
-        )
-        selected[_DIGEST_KEY] = _digest_tensor(config)
-        return selected
-
-    @classmethod
-    def _remap_adapter_state_dict_for_load(  # type: ignore[override]
-        cls,
-        model: nn.Module,
-        config: SparseGradPeftConfig,
-        adapter_name: str,
-        state_dict: dict[str, Tensor],
-    ) -> dict[str, Tensor]:
-        stored = state_dict.pop(_DIGEST_KEY, None)
-        if stored is not None and not torch.equal(stored.cpu(), _digest_tensor(config)):
-            raise WrongBasis(
-                f"adapter {adapter_name!r}: its values were trained on basis "
-                f"sha256:{bytes(stored.tolist()).hex()}, not on {config.basis} "
-                f"({config.basis_digest}); load it with the config that was saved with it"
-            )
-        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, state_dict)
-
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: object, **kwargs: Any) -> Iterator[None]:  # noqa: ANN401
         names = kwargs.get("adapter_names")
-        scope = (
-            each_its_adapter(self, names, kwargs.get("num_beams") or 1) if names else nullcontext()
-        )
-        with scope:
+        if names is None:
+            yield
+            return
+        with each_its_adapter(self, names, beams=kwargs.get("num_beams") or 1):
             yield
 
     def delete_adapter(self, adapter_name: str) -> None:
@@ -170,11 +135,13 @@ class SparseGradPeftModel(BaseTuner):
             adapter_name: the new adapter's name.
 
         Raises:
-            InvalidInput: when a name is unknown, or taken, or there is not one weight for each.
+            InvalidInput: when a name is unknown, or taken, or there is not one finite weight for
+                each adapter.
             WrongBasis: when the adapters are on several bases.
             UnsupportedModel: when several of them trained the same whole module.
         """
-        config = self._config_of_sum(adapters, weights, adapter_name)
+        self._check_summands(adapters, weights, adapter_name)
+        config = self._config_of_sum(adapters)
         self.peft_config[adapter_name] = config
         try:
             self.inject_adapter(self.model, adapter_name)
@@ -183,32 +150,36 @@ class SparseGradPeftModel(BaseTuner):
             raise
         self._cast_adapter_dtype(adapter_name)
         for layer in self._layers():
-            if adapter_name not in layer.sparsegrad_subspaces:
+            if not layer.has_adapter(adapter_name):
                 continue
             parts = [
                 (layer.delta(name), weight)
                 for name, weight in zip(adapters, weights, strict=True)
-                if name in layer.sparsegrad_subspaces
+                if layer.has_adapter(name)
             ]
             total = weighted_sum([delta for delta, _ in parts], [weight for _, weight in parts])
             layer.set_entries(adapter_name, total.indices, total.values)
         self._copy_saved_modules(adapters, adapter_name)
         self.set_requires_grad(adapter_name, requires_grad=False)
 
-    def _config_of_sum(
+    def _check_summands(
         self, adapters: Sequence[str], weights: Sequence[float], adapter_name: str
-    ) -> SparseGradPeftConfig:
+    ) -> None:
         if not adapters or len(adapters) != len(weights):
             raise InvalidInput(
                 f"expected a weight for each adapter, got {len(adapters)} adapters and "
                 f"{len(weights)} weights"
             )
+        if not all(math.isfinite(weight) for weight in weights):
+            raise InvalidInput(f"expected finite weights, got {list(weights)}")
         if adapter_name in self.peft_config:
             raise InvalidInput(f"there is an adapter {adapter_name!r} already; choose another name")
-        bases = {name: self.basis_of(name) for name in adapters}
-        if len({basis.digest for basis in bases.values()}) > 1:
-            named = ", ".join(f"{name!r} on {basis.digest}" for name, basis in bases.items())
+        digests = {name: self.basis_of(name).digest for name in adapters}
+        if len(set(digests.values())) > 1:
+            named = ", ".join(f"{name!r} on {digest}" for name, digest in digests.items())
             raise WrongBasis(f"adapters on one basis can be added, these are on several: {named}")
+
+    def _config_of_sum(self, adapters: Sequence[str]) -> SparseGradPeftConfig:
         saved = [m for name in adapters for m in self.peft_config[name].modules_to_save or ()]
         twice = sorted({module for module in saved if saved.count(module) > 1})
         if twice:
@@ -219,7 +190,7 @@ class SparseGradPeftModel(BaseTuner):
         layers = {
             layer.name
             for layer in self._layers()
-            if bases.keys() & layer.sparsegrad_subspaces.keys()
+            if any(layer.has_adapter(name) for name in adapters)
         }
         return replace(
             self.peft_config[adapters[0]],
@@ -254,13 +225,3 @@ def _support(config: SparseGradPeftConfig, group: GroupBasis) -> Support:
     support = Support.leading(*block)
     support.check_fits(group.r_out, group.r_in, group.layers[0])
     return support
-
-
-def _digest_tensor(config: SparseGradPeftConfig) -> Tensor:
-    digest = bytes.fromhex(_digest(config).removeprefix("sha256:"))
-    return torch.tensor(list(digest), dtype=torch.uint8)
-
-
-def _digest(config: SparseGradPeftConfig) -> str:
-    assert config.basis_digest is not None  # noqa: S101  # set when the adapter was injected
-    return config.basis_digest

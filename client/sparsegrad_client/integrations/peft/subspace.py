@@ -55,6 +55,11 @@ class Subspace:
             return cls(group, support, group.part(support), None)
         return cls(group, support, None, row_at * columns.numel() + column_at)
 
+    @property
+    def size(self) -> int:
+        """How many coordinates there are: r_out · r_in."""
+        return self.group.r_out * self.group.r_in
+
     def __deepcopy__(self, memo: dict[int, object]) -> Subspace:
         # Nothing in it changes, so a copied model shares it as the layers do.
         return self
@@ -76,6 +81,22 @@ class Subspace:
         rows, columns = self.support.shape
         _, _, positions = self._on(values.device)
         return values.new_zeros(rows * columns).scatter(0, positions, values).view(rows, columns)
+
+    def factors(
+        self, values: Float[Tensor, " n"], dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "d_in r"], Float[Tensor, "r d_out"]]:
+        """ΔWᵀ as two factors in a type, r the smaller side of S; differentiable in the values.
+
+        S goes with the longer side, as in the `adapter` engine: what that costs does not grow
+        with the tokens, and the tokens are spared the way through it.
+        """
+        S = self.block(values)
+        U, V = own = self.directions(values.device, values.dtype)
+        cast_U, cast_V = own if dtype == values.dtype else self.directions(values.device, dtype)
+        rows, columns = S.shape
+        if rows >= columns:
+            return cast_U, (V @ S).T.to(dtype)
+        return (U @ S.T).to(dtype), cast_V.T
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         if device not in self._places:

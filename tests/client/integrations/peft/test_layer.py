@@ -6,13 +6,13 @@ import warnings
 
 import pytest
 import torch
-from support.sparse_models import group_basis
+from support.sparse_models import basis_of, group_basis
 from torch import Tensor, nn
 
 from sparsegrad_client.basis import GroupBasis
 from sparsegrad_client.integrations.peft import SparseGradPeftLayer
 from sparsegrad_client.support import Support
-from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel
+from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel, WrongBasis
 
 D_OUT, D_IN = 9, 8
 
@@ -28,7 +28,7 @@ def _linear(dtype: torch.dtype = torch.float32) -> nn.Linear:
 
 def _layer(base: nn.Module, group: GroupBasis, indices: Tensor) -> SparseGradPeftLayer:
     layer = SparseGradPeftLayer(base, "up")
-    layer.add_adapter("default", group, indices)
+    layer.add_adapter("default", basis_of(group), indices)
     return layer
 
 
@@ -98,7 +98,7 @@ def test_entries_beyond_int32_are_kept_in_int64() -> None:
     layer = _layer(Pass(size), group, places)
     assert layer.sparsegrad_indices["default"].dtype == torch.int64
     assert torch.equal(layer.delta("default").indices, places)
-    assert layer.sparsegrad_subspaces["default"].support.rows.tolist() == [2**31 // size]
+    assert layer.subspace("default").support.rows.tolist() == [2**31 // size]
 
 
 def test_merging_rounds_once_and_unmerging_takes_it_out_again() -> None:
@@ -120,7 +120,7 @@ def test_autocast_multiplies_in_its_type_and_gives_gradients_in_the_values_own()
     x = torch.randn(5, D_IN)
     with torch.autocast("cpu", torch.bfloat16):
         y = layer(x)
-        U, _ = layer.sparsegrad_subspaces["default"].directions(x.device, torch.bfloat16)
+        U, _ = layer.subspace("default").directions(x.device, torch.bfloat16)
     y.float().sum().backward()
     assert (y.dtype, U.dtype) == (torch.bfloat16, torch.bfloat16)
     assert layer.sparsegrad_values["default"].grad.dtype == torch.float32
@@ -184,6 +184,25 @@ def test_loading_entries_at_the_same_places_keeps_the_parameter_that_an_optimize
     layer.load_state_dict(saved)
     assert layer.sparsegrad_values["default"] is parameter
     assert torch.equal(parameter.detach(), torch.arange(4.0))
+
+
+def test_a_loader_that_sets_the_buffers_itself_is_noticed() -> None:
+    group = _group()
+    layer = _layer(_linear(), group, torch.arange(4))
+    x = torch.randn(3, D_IN)
+    layer.sparsegrad_values["default"] = nn.Parameter(torch.ones(4))
+    layer.sparsegrad_indices["default"] = torch.tensor([1, 8, 9, 40], dtype=torch.int32)
+    whole = torch.zeros(D_OUT * D_IN).index_fill(0, torch.tensor([1, 8, 9, 40]), 1.0)
+    change = group.V @ whole.view(D_OUT, D_IN) @ group.U.T
+    torch.testing.assert_close(layer(x), layer.base_layer(x) + x @ change.T)
+
+    layer.sparsegrad_indices["default"] = torch.tensor([1, 8, 9, 400], dtype=torch.int32)
+    with pytest.raises(InvalidInput, match="from 0 to 71"):
+        layer(x)
+    layer.sparsegrad_indices["default"] = torch.arange(4, dtype=torch.int32)
+    layer.sparsegrad_basis["default"] = torch.zeros(32, dtype=torch.uint8)
+    with pytest.raises(WrongBasis, match=f"sha256:{'0' * 64}"):
+        layer(x)
 
 
 def test_a_module_that_is_not_linear_is_refused_by_name() -> None:

@@ -43,7 +43,7 @@ def _deltas(model: nn.Module, adapter: str = "default") -> dict[str, Tensor]:
     return {
         layer.name: layer.get_delta_weight(adapter).detach()
         for layer in _layers(model)
-        if adapter in layer.sparsegrad_subspaces
+        if layer.has_adapter(adapter)
     }
 
 
@@ -84,14 +84,27 @@ def test_files_hold_indices_values_and_the_digest_of_the_basis(
     digest = bert_basis()
     _adapted(digest).save_pretrained(tmp_path)
     tensors = load_file(tmp_path / "adapter_model.safetensors")
-    assert bytes(tensors.pop("sparsegrad_basis").tolist()).hex() == digest[len("sha256:") :]
-    assert sorted({name.rpartition(".")[2] for name in tensors}) == [
-        "sparsegrad_indices",
-        "sparsegrad_values",
-    ]
-    assert {tensor.numel() for tensor in tensors.values()} == {4 * 3}
+    sizes = {name.rpartition(".")[2]: tensor.numel() for name, tensor in tensors.items()}
+    assert sizes == {
+        "sparsegrad_values": 4 * 3,
+        "sparsegrad_indices": 4 * 3,
+        "sparsegrad_basis": 32,
+    }
+    assert len(tensors) == 3 * 4
+    named = tensors[f"base_model.model.{UP}.sparsegrad_basis"]
+    assert bytes(named.tolist()).hex() == digest.removeprefix("sha256:")
     config = SparseGradPeftConfig.from_pretrained(tmp_path)
     assert config.basis_digest == digest
+
+
+def test_transformers_own_loader_takes_it_too(bert_basis: MakeBasis, tmp_path: Path) -> None:
+    model = _adapted(bert_basis())
+    for number, layer in enumerate(_layers(model)):
+        layer.set_entries("default", number + 3 * torch.arange(12), torch.randn(12))
+    model.save_pretrained(tmp_path)
+    loaded = tiny_bert().eval()
+    loaded.load_adapter(str(tmp_path), "again")
+    torch.testing.assert_close(_logits(loaded), _logits(model))
 
 
 def test_values_are_refused_on_another_basis_and_both_are_named(
@@ -113,16 +126,20 @@ def test_the_basis_is_held_once_whatever_has_adapters_on_it(bert_basis: MakeBasi
     models = _adapted(digest), _adapted(digest)
     models[0].add_adapter("second", SparseGradPeftConfig(basis=digest, block=(4, 3)))
     models = *models, copy.deepcopy(models[1])
-    bases = {id(model.base_model.basis_of("default")) for model in models}
-    assert len(bases) == 1
+    groups = {
+        id(group)
+        for model in models
+        for group in model.base_model.basis_of("default").groups.values()
+    }
+    assert len(groups) == 2  # `intermediate` and `output`
     directions = {
         name: {
             tensor.data_ptr()
             for model in models
             for layer in _layers(model)
             if name in layer.name
-            for subspace in layer.sparsegrad_subspaces.values()
-            for tensor in subspace.directions(torch.device("cpu"), torch.float64)
+            for adapter in layer.sparsegrad_subspaces
+            for tensor in layer.subspace(adapter).directions(torch.device("cpu"), torch.float64)
         }
         for name in ("intermediate", "output.dense")
     }
@@ -130,7 +147,7 @@ def test_the_basis_is_held_once_whatever_has_adapters_on_it(bert_basis: MakeBasi
     # No basis among parameters and buffers: an adapter adds what it trains, and where it is.
     added = sum(t.numel() for t in models[1].state_dict().values())
     added -= sum(t.numel() for t in tiny_bert().state_dict().values())
-    assert added == 2 * 4 * 4 * 3
+    assert added == 4 * (2 * 4 * 3 + 32)
 
 
 def test_the_basis_is_freed_when_the_last_adapter_on_it_goes(bert_basis: MakeBasis) -> None:
@@ -271,6 +288,8 @@ def test_sums_that_mean_nothing_are_refused_and_leave_the_model_alone(
         model.add_weighted_adapter(["absent"], [1.0], "sum")
     with pytest.raises(InvalidInput, match="a weight for each adapter, got 1 adapters and 2"):
         model.add_weighted_adapter(["default"], [1.0, 2.0], "sum")
+    with pytest.raises(InvalidInput, match="finite weights, got .*inf"):
+        model.add_weighted_adapter(["default"], [float("inf")], "sum")
     with pytest.raises(InvalidInput, match="there is an adapter 'other' already"):
         model.add_weighted_adapter(["default"], [1.0], "other")
     after = model.state_dict()

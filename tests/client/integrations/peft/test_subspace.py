@@ -33,11 +33,14 @@ def test_the_change_is_that_of_the_whole_matrix(places: set[int], seed: int) -> 
 
     expected = group.V @ whole.view(R_OUT, R_IN) @ group.U.T
     found = V @ subspace.block(values) @ U.T
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
     weights = torch.randn(expected.shape, dtype=torch.float64)
-    (gradient,) = torch.autograd.grad((found * weights).sum(), values)
     in_the_basis = (group.V.T @ weights @ group.U).flatten()
-    torch.testing.assert_close(gradient, in_the_basis[indices], rtol=0, atol=1e-12)
+    down, up = subspace.factors(values, torch.float64)
+    assert down.shape[1] == up.shape[0] == min(subspace.support.shape)
+    for change in (found, (down @ up).T):
+        torch.testing.assert_close(change, expected, rtol=0, atol=1e-13)
+        (gradient,) = torch.autograd.grad((change * weights).sum(), values)
+        torch.testing.assert_close(gradient, in_the_basis[indices], rtol=0, atol=1e-12)
 
 
 @given(places=st.sets(st.integers(0, R_OUT * R_IN - 1), min_size=1))
