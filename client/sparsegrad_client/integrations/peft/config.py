@@ -25,7 +25,7 @@ class SparseGradPeftConfig(PeftConfig):
 
     Only the leading block of each layer's coordinates trains, so the adapter costs what LoRA costs.
     How large it is follows from one of `density`, `entries` and `block`; the default is the
-    paper's density, 1% of the layer's weights.
+    paper's density, 1% of the layer's weights. A loaded adapter has the entries that its file has.
 
     Args:
         basis: ``team/name``, ``team/name@3``, ``team/name:alias`` or ``sha256:…``; fetched from
@@ -96,19 +96,22 @@ class SparseGradPeftConfig(PeftConfig):
             selection="block",
         )
 
-    def save_pretrained(self, save_directory: str, **kwargs: object) -> None:
+    def save_pretrained(self, save_directory: str | Path, **kwargs: object) -> None:
         """Write the config, and the basis beside it where `save_basis_copy` asks for it.
 
         Raises:
             CorruptFile: when the cached basis that is to be copied is damaged or gone.
         """
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(str(save_directory), **kwargs)
         if self.save_basis_copy and self.basis_digest is not None:
             copy_basis(self.basis_digest, bases_folder(), Path(save_directory) / COPIES)
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str, subfolder: str | None = None, **kwargs: object
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        subfolder: str | None = None,
+        **kwargs: object,
     ) -> PeftConfig:
         """Read a config; a copy of the basis in the same folder goes into the cache.
 
@@ -116,7 +119,7 @@ class SparseGradPeftConfig(PeftConfig):
             CorruptFile: when that copy is damaged.
         """
         config: PeftConfig = super().from_pretrained(
-            pretrained_model_name_or_path, subfolder, **kwargs
+            str(pretrained_model_name_or_path), subfolder, **kwargs
         )
         copies = Path(pretrained_model_name_or_path, subfolder or "", COPIES)
         if isinstance(config, cls) and config.basis_digest is not None and copies.is_dir():

@@ -72,7 +72,7 @@ def from_adapter(model: nn.Module, adapter: Adapter, adapter_name: str = "defaul
         basis_digest=adapter.basis_digest,
         target_modules="|".join(map(re.escape, sorted(changed))),
         modules_to_save=sorted(_modules_of(adapter, plain)) or None,
-        entries=1,
+        entries=max(map(len, changed.values()), default=None),
     )
     if isinstance(model, PeftModel):
         model.add_adapter(adapter_name, config)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from peft.tuners._buffer_dict import BufferDict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
@@ -130,13 +130,16 @@ class LayerEntries(BaseTunerLayer, nn.Module):
         )
 
     @torch.no_grad()
-    def set_entries(
-        self, adapter_name: str, indices: Int64[Tensor, " n"], values: Float[Tensor, " n"]
-    ) -> None:
+    def set_entries(self, adapter_name: str, indices: Tensor, values: Tensor) -> None:
         """Give an adapter other entries, however many; type and device stay.
 
         The parameter stays too, where the entries are at the same places, and so an optimizer
         that has it goes on.
+
+        Args:
+            adapter_name: which adapter.
+            indices: n flat positions, int32 or int64, rising, unique.
+            values: n numbers.
 
         Raises:
             ShapeMismatch: when these are not indices and values.
