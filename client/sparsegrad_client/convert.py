@@ -88,16 +88,14 @@ def sparsify_for(
     """
 
     def choose_supports(selection: Chosen, replacements: Sequence[Replacement]) -> Supports:
-        names = [item.name for item in replacements if len(positions.get(item.name, ()))]
-        match selection:
-            case "dynamic":
-                return {}
-            case "frozen":
-                return {name: Entries(positions[name]) for name in names}
-            case "block":
-                return {
-                    name: block_of(positions[name], basis.group_of(name).r_in) for name in names
-                }
+        if selection == "dynamic":
+            return {}
+        return {
+            item.name: _support_of(
+                basis.group_of(item.name), config, selection, positions.get(item.name)
+            )
+            for item in replacements
+        }
 
     return _convert(model, basis, config, choose_supports)
 
@@ -152,6 +150,14 @@ def _warmed_up(
     if batches:
         measure(model, watched, batches)
     return {layer.name: _support(layer, config) for layer in watched}
+
+
+def _support_of(
+    group: GroupBasis, config: SparseGradConfig, selection: Chosen, positions: Tensor | None
+) -> Support | Entries:
+    if positions is None or positions.numel() == 0:  # saved before anything was trained
+        return Support.leading(*_block_shape(group, config))
+    return Entries(positions) if selection == "frozen" else block_of(positions, group.r_in)
 
 
 def _support(layer: Watched, config: SparseGradConfig) -> Support | Entries:

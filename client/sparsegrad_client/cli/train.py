@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,13 +26,14 @@ from .show import output as standard_output
 from .show import table
 
 if TYPE_CHECKING:
-    from ..config import Engine, SparseGradConfig
+    from ..config import Engine, Selection, SparseGradConfig
     from ..data.tables import Table
     from ..training.evaluation import Metric
     from ..training.tasks import Task
 
 MetricChoice = Literal["auto", "accuracy", "matthews", "loss"]
-EngineChoice = Literal["auto", "reference", "folded"]
+EngineChoice = Literal["auto", "reference", "folded", "adapter"]
+SelectionChoice = Literal["auto", "dynamic", "frozen", "block"]
 MAX_HELD_OUT = 1000  # rows kept back for the evaluation when no data set is named for it
 HELD_OUT_SHARE = 0.1
 
@@ -113,9 +115,31 @@ def train(
             help="The same as a number of entries.", show_default=False, rich_help_panel="How"
         ),
     ] = None,
+    block: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows and columns that train, such as 192x64, for --selection block; what holds "
+            "the most energy in as many entries as above unless said.",
+            show_default=False,
+            rich_help_panel="How",
+        ),
+    ] = None,
+    selection: Annotated[
+        SelectionChoice,
+        typer.Option(
+            help="Which entries a step updates: dynamic, the largest of each step; frozen, those "
+            "with the most energy in the first batches; block, the leading rows and columns; auto: "
+            "block for the adapter engine, dynamic otherwise.",
+            rich_help_panel="How",
+        ),
+    ] = "auto",
     engine: Annotated[
         EngineChoice,
-        typer.Option(help="How the layers compute.", rich_help_panel="How"),
+        typer.Option(
+            help="How the layers compute: folded keeps plain float32 weights, adapter adds a small "
+            "product beside frozen weights, reference is the paper's layer.",
+            rich_help_panel="How",
+        ),
     ] = "auto",
     lr: Annotated[
         float, typer.Option(help="Learning rate of the sparse layers.", rich_help_panel="How")
@@ -156,6 +180,9 @@ def train(
         sparsegrad-client train --model bert-base --basis team/bert-base-cola@1 --dataset train.tsv
         --eval-dataset dev.tsv --label-column label --metric matthews --output cola
 
+        sparsegrad-client train --model bert-base --basis team/bert-base-layers@1 --engine adapter
+        --dataset train.tsv --label-column label --output cola
+
         sparsegrad-client train --model llama-2-7b --basis team/llama:prod --dataset pairs.jsonl
         --text-columns question,answer --output answers --merge
     """
@@ -172,7 +199,7 @@ def train(
         columns = split_columns(text_columns)
         task = load_task(model, data, columns, label_column, max_length, "float32", device, seed)
         how = FineTuning(
-            config=_config(task, density, entries, engine),
+            config=_config(task, density, entries, block, engine, selection),
             lr=lr,
             head_lr=head_lr,
             schedule=Schedule(epochs=epochs, accumulation=accumulation),
@@ -200,13 +227,28 @@ def train(
 
 
 def _config(
-    task: Task, density: float | None, entries: int | None, engine: Engine
+    task: Task,
+    density: float | None,
+    entries: int | None,
+    block: str | None,
+    engine: Engine,
+    selection: Selection,
 ) -> SparseGradConfig:
     from ..config import SparseGradConfig
 
-    if density is None and entries is None:
+    shape = None if block is None else _block(block)
+    if density is None and entries is None and shape is None:
         entries = _entries_of_preset(task)
-    return SparseGradConfig(density=density, entries=entries, engine=engine)
+    return SparseGradConfig(
+        density=density, entries=entries, block=shape, engine=engine, selection=selection
+    )
+
+
+def _block(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise InvalidInput(f"--block: expected rows and columns such as 192x64, got {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def _entries_of_preset(task: Task) -> int | None:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -38,6 +39,7 @@ Progress = Callable[[str, int, int], None]
 ADAPTER_FOLDER = "adapter"
 MERGED_FOLDER = "merged"
 RESULTS_FILE = "results.json"
+WARM_UP = 8  # batches whose gradients choose a frozen support
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def fine_tune(
     check_output(output)
     model = task.model
     model_values = sum(parameter.numel() for parameter in model.parameters())
-    sparsify(model, basis, how.config)
+    sparsify(model, basis, how.config, warm_up=_warm_up(how.config, train_on))
     layers = list(sparse_layers(model).values())
     optimizer = build_optimizer(model, lr=how.lr, head_lr=how.head_lr)
     before = _measure(model, evaluate_on, how.metric, "evaluating before", progress)
@@ -150,6 +152,11 @@ def fine_tune(
     )
     (output / RESULTS_FILE).write_text(json.dumps(asdict(outcome), indent=2) + "\n")
     return outcome
+
+
+def _warm_up(config: SparseGradConfig, train_on: Batches) -> list[dict[str, Tensor]]:
+    """The batches that choose a frozen support; a block leads, and needs none."""
+    return list(itertools.islice(train_on, WARM_UP)) if config.selection == "frozen" else []
 
 
 def _save(task: Task, output: Path) -> None:
