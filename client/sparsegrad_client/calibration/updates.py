@@ -44,6 +44,8 @@ class AveragedUpdate:
 
     def apply(self) -> None:
         """Average and step, in the order in which the weights were named, on all ranks."""
+        if not self._weights:
+            return
         first = self._weights[0].weight
         reached = torch.tensor([entry.gradient is not None for entry in self._weights])
         ranks_reached = self._ranks.sum_(reached.int().to(first.device)).tolist()
