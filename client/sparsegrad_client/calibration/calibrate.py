@@ -39,6 +39,9 @@ from .run import Progress, Run, open_together
 #   output         0.724  0.735  0.750  0.730  0.652   (0.339 in the original space)
 DEFAULT_LR = 5e-5
 
+# That of `build_optimizer`.
+DEFAULT_HEAD_LR = 5e-4
+
 
 def calibrate(
     model: nn.Module,
@@ -54,6 +57,7 @@ def calibrate(
     energy: float | None = None,
     normalize: Normalization = "none",
     lr: float = DEFAULT_LR,
+    head_lr: float = DEFAULT_HEAD_LR,
     send: Send = "auto",
     source: ModelSource | None = None,
     dataset: DatasetSource | None = None,
@@ -63,10 +67,11 @@ def calibrate(
 ) -> Basis:
     """Collect gradients of a model on data, and have a basis computed and published.
 
-    The groups' weights alone are unfrozen and trained for `steps` + `held_out` steps of AdamW
-    (paper, section 3.1), in training mode. Afterwards, also after an error, the model is bit for
-    bit what it was. Gradients travel while the next step computes. When this is cut short, the
-    calibration stays open on the server, and the error carries a note with its id.
+    The groups' weights, and a task head on top of the model, are unfrozen and trained for `steps`
+    + `held_out` steps of AdamW (paper, section 3.1), in training mode. Afterwards, also after an
+    error, the model is bit for bit what it was. Gradients travel while the next step computes.
+    When this is cut short, the calibration stays open on the server, and the error carries a note
+    with its id.
 
     With `process_group` the ranks train as one data-parallel run: each calls this with the same
     model and arguments and with batches of its own, sends its own gradients, and gets the same
@@ -87,6 +92,7 @@ def calibrate(
         energy: keep as many as hold that share of the gradients' energy.
         normalize: ``"frobenius"`` scales every gradient to norm 1.
         lr: learning rate of the steps; 0 leaves the weights where they are.
+        head_lr: learning rate of a task head, where the model has one; 0 leaves it as it is.
         send: ``"dense"`` sends G, ``"factored"`` sends g and x, ``"auto"`` what is smaller.
             ``"sums"`` sends, after the first step's gradients, only Σ GᵀG and Σ GGᵀ of the others
             (4 (d_in² + d_out²) bytes a group and rank, however many the steps) and holds these
@@ -125,14 +131,16 @@ def calibrate(
         dataset or DatasetSource(id="unnamed", fingerprint=joint_fingerprint(ranks.gather(digest))),
         {"rank": rank, "energy": energy, "normalize": normalize},
     )
-    arguments = f"{manifest.model_dump_json()} lr={lr} send={send} resume={resume}"
+    arguments = (
+        f"{manifest.model_dump_json()} lr={lr} head_lr={head_lr} send={send} resume={resume}"
+    )
     ranks.check_same("the arguments of calibrate", arguments)
     with open_together(ranks, server, token) as service:
         run = Run(service, model, plan, taken, ranks, progress)
         calibration = run.open(manifest, resume)
         with _resumable(calibration.id):
             if calibration.state == "open":
-                run.collect(calibration, lr=lr, send=send, normalize=normalize)
+                run.collect(calibration, lr=lr, head_lr=head_lr, send=send, normalize=normalize)
             job = run.finish(calibration.id)
             # Ranks leave together: the first one's embedded server ends with it.
             with ranks.agreed():

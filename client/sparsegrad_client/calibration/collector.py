@@ -1,5 +1,8 @@
 """The training steps of a calibration (paper, section 3.1): gradients come out as frames.
 
+A new task head trains along, as it will in the fine-tuning: before one that stays as it was drawn,
+all gradients share its few directions, and a basis of those is a worse one to train in.
+
 Several ranks train as one data-parallel run: a step moves every rank's weights by the mean of
 their gradients, so that the ranks keep the same weights, while each rank hands out its own.
 """
@@ -18,6 +21,7 @@ from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, Unsupporte
 from sparsegrad_shared.framing import Frame
 
 from ..groups import Layer, LayerGroup
+from ..trainable import head_names
 from .batches import Batch, to_device
 from .frames import (
     Send,
@@ -46,6 +50,7 @@ def collecting(
     send: Send,
     wanted: Callable[[str, int], bool],
     emit: Emit,
+    head_lr: float = 0.0,
     normalize: Normalization = "none",
     ranks: Ranks | None = None,
 ) -> Iterator[Collector]:
@@ -58,11 +63,12 @@ def collecting(
         send: dense, factored, or whichever is smaller.
         wanted: whether a slot (group, index) is to be sent.
         emit: takes a slot's frame; may block, and so slow the training down.
+        head_lr: the same for a task head; with 0 it stays as it is.
         normalize: what is done to gradients before they are summed, if they are.
         ranks: the processes that train together; None for this one alone.
     """
     weights = [layer.weight for group in plan.groups for layer in group.layers]
-    with preserved(model, weights):
+    with preserved(model, [*weights, *(_head(model, weights) if head_lr else ())]):
         collector = Collector(
             model,
             plan,
@@ -70,6 +76,7 @@ def collecting(
             send=send,
             wanted=wanted,
             emit=emit,
+            head_lr=head_lr,
             normalize=normalize,
             ranks=ranks or Ranks(),
         )
@@ -77,6 +84,13 @@ def collecting(
             yield collector
         finally:
             collector.remove_hooks()
+
+
+def _head(model: nn.Module, weights: list[nn.Parameter]) -> list[nn.Parameter]:
+    """The task head's parameters, without those that the groups train."""
+    ours = {id(weight) for weight in weights}
+    named = dict(model.named_parameters())
+    return [named[name] for name in head_names(model) if id(named[name]) not in ours]
 
 
 class Collector:
@@ -97,6 +111,7 @@ class Collector:
         send: Send,
         wanted: Callable[[str, int], bool],
         emit: Emit,
+        head_lr: float,
         normalize: Normalization,
         ranks: Ranks,
     ) -> None:
@@ -108,7 +123,8 @@ class Collector:
         self._device = next(model.parameters()).device
         self._step = 0
         self._seen: set[str] = set()
-        self._update = AveragedUpdate(ranks) if lr and ranks.count > 1 else None
+        together = (lr or head_lr) and ranks.count > 1
+        self._update = AveragedUpdate(ranks) if together else None
         self._sums = {
             group.name: GramSums(group.d_out, group.d_in, self._device, normalize)
             for group in plan.groups
@@ -119,6 +135,9 @@ class Collector:
             for group in plan.groups
             for position, layer in enumerate(group.layers)
         ]
+        weights = [layer.weight for group in plan.groups for layer in group.layers]
+        self._head = _head(model, weights) if head_lr else []
+        self._after_backward = [self._weight_update(weight, head_lr) for weight in self._head]
 
     def remove_hooks(self) -> None:
         """Take all hooks away."""
@@ -138,6 +157,7 @@ class Collector:
         self._seen.clear()
         loss = self._loss(batch)
         torch.autograd.backward(loss)
+        self._train_head()
         for group in self._plan.groups:
             for position, layer in enumerate(group.layers):
                 if layer.path not in self._seen:
@@ -154,6 +174,12 @@ class Collector:
         """
         if self._update is not None:
             self._update.apply()
+
+    def _train_head(self) -> None:
+        for parameter, update in zip(self._head, self._after_backward, strict=True):
+            if parameter.grad is not None:
+                update()
+                parameter.grad = None
 
     def _loss(self, batch: Batch) -> Tensor:
         output = self._model(**to_device(batch, self._device))
@@ -185,18 +211,18 @@ class Collector:
         return LayerCapture(
             layer,
             factored=self._send != "dense" and not shared,
-            before_drop=self._weight_update(layer, lr),
+            before_drop=self._weight_update(layer.weight, lr),
             take=partial(self._take, group, position, layer),
         )
 
-    def _weight_update(self, layer: Layer, lr: float) -> Callable[[], object]:
+    def _weight_update(self, weight: nn.Parameter, lr: float) -> Callable[[], object]:
         """What to do when a weight's gradient is complete."""
         if not lr:
             return lambda: None
-        optimizer = torch.optim.AdamW([layer.weight], lr=lr, weight_decay=0.0)
+        optimizer = torch.optim.AdamW([weight], lr=lr, weight_decay=0.0)
         if self._update is None:
             return optimizer.step
-        return self._update.keeper(layer.weight, optimizer)
+        return self._update.keeper(weight, optimizer)
 
     def _take(self, group: LayerGroup, position: int, layer: Layer, captured: Captured) -> None:
         if layer.path in self._seen:

@@ -99,7 +99,13 @@ class Run:
         return opened
 
     def collect(
-        self, calibration: CalibrationStatus, *, lr: float, send: Send, normalize: Normalization
+        self,
+        calibration: CalibrationStatus,
+        *,
+        lr: float,
+        head_lr: float,
+        send: Send,
+        normalize: Normalization,
     ) -> None:
         """Train, and send what has not arrived yet."""
         missing = self.plan.missing(calibration)
@@ -115,6 +121,7 @@ class Run:
                 send=send,
                 wanted=lambda group, index: (group, index) in own,
                 emit=uploader.put,
+                head_lr=head_lr,
                 normalize=normalize,
                 ranks=self.ranks,
             ) as collector:

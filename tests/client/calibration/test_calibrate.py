@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sparsegrad_client import Basis, BasisService, calibrate, fetch_basis
+from sparsegrad_client.calibration.calibrate import DEFAULT_HEAD_LR
 from sparsegrad_client.calibration.collector import collecting
 from sparsegrad_client.calibration.plan import Plan
 from sparsegrad_client.calibration.run import COLLECTING
@@ -96,7 +97,13 @@ def _grams(
 
     torch.manual_seed(7)
     with collecting(
-        model, plan, lr=lr, send="dense", wanted=lambda group, index: True, emit=emit
+        model,
+        plan,
+        lr=lr,
+        send="dense",
+        wanted=lambda group, index: True,
+        emit=emit,
+        head_lr=DEFAULT_HEAD_LR,
     ) as collector:
         for batch in batches[:STEPS]:
             collector.step(batch)

@@ -47,6 +47,7 @@ def _collect(
     *,
     send: Send = "auto",
     lr: float = 0.0,
+    head_lr: float = 0.0,
     spec: LayerSpec | None = None,
 ) -> dict[tuple[str, int], Frame]:
     plan = Plan(find_groups(model, spec or auto_spec(model)), len(batches), 0)
@@ -58,7 +59,13 @@ def _collect(
 
     torch.manual_seed(7)  # dropout
     with collecting(
-        model, plan, lr=lr, send=send, wanted=lambda group, index: True, emit=emit
+        model,
+        plan,
+        lr=lr,
+        send=send,
+        wanted=lambda group, index: True,
+        emit=emit,
+        head_lr=head_lr,
     ) as collector:
         for batch in batches:
             collector.step(batch)
@@ -66,14 +73,16 @@ def _collect(
 
 
 def _dense(
-    model: PreTrainedModel, batches: list[dict[str, Tensor]], lr: float
+    model: PreTrainedModel, batches: list[dict[str, Tensor]], lr: float, head_lr: float
 ) -> dict[tuple[str, int], Tensor]:
-    """The obvious way: train a copy with one AdamW over all groups' weights."""
+    """The obvious way: train a copy with one AdamW over all groups' weights and the head."""
     model = copy.deepcopy(model).train()
     groups = find_groups(model, auto_spec(model))
     model.requires_grad_(False)
     weights = [layer.weight.requires_grad_(True) for g in groups for layer in g.layers]
-    optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=0.0)
+    head = [p.requires_grad_() for n, p in model.named_parameters() if n.startswith("classifier")]
+    trained = [{"params": weights}, {"params": head, "lr": head_lr}] if head else weights
+    optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=0.0)
     gradients: dict[tuple[str, int], Tensor] = {}
     torch.manual_seed(7)
     for step, batch in enumerate(batches):
@@ -88,16 +97,17 @@ def _dense(
     return gradients
 
 
+@pytest.mark.parametrize("head_lr", [0.0, 1e-1])
 @pytest.mark.parametrize("send", ["dense", "factored", "auto"])
 @pytest.mark.parametrize(("make", "batch"), CASES)
 def test_gradients_are_autograds_along_the_same_training(
-    make: Make, batch: Callable[[int], dict[str, Tensor]], send: Send
+    make: Make, batch: Callable[[int], dict[str, Tensor]], send: Send, head_lr: float
 ) -> None:
     torch.manual_seed(0)
     model = make().double()
     batches = [batch(seed) for seed in range(4)]
-    expected = _dense(model, batches, lr=1e-2)
-    frames = _collect(model, batches, send=send, lr=1e-2)
+    expected = _dense(model, batches, lr=1e-2, head_lr=head_lr)
+    frames = _collect(model, batches, send=send, lr=1e-2, head_lr=head_lr)
     assert frames.keys() == expected.keys()
     for slot, G in expected.items():
         torch.testing.assert_close(_gradient(frames[slot]), G, rtol=1e-10, atol=1e-13)
@@ -122,9 +132,9 @@ def test_the_model_comes_back_bit_for_bit(
     batches = [batch(0), {"input_ids": batch(1)["input_ids"]} if fails else batch(1)]
     if fails:
         with pytest.raises(InvalidInput, match="step 1: the model gave no loss"):
-            _collect(model, batches, lr=1e-2)
+            _collect(model, batches, lr=1e-2, head_lr=1e-2)
     else:
-        _collect(model, batches, lr=1e-2)
+        _collect(model, batches, lr=1e-2, head_lr=1e-2)
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
     assert [p.requires_grad for p in parameters.values()] == flags
     assert [m.training for m in model.modules()] == modes
