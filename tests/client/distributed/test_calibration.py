@@ -18,11 +18,12 @@ from torch import Tensor
 
 from sparsegrad_client import BasisService
 from sparsegrad_client.groups import auto_spec, find_groups
+from sparsegrad_client.trainable import head_names
 
 pytestmark = pytest.mark.usefixtures("client_home")
 
 LEADING = 4  # columns whose subspaces are compared; their eigenvalues stand well apart
-LR = 1e-2
+LR, HEAD_LR = 1e-2, 3e-2
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def _interleaved() -> list[dict[str, Tensor]]:
 def test_ranks_publish_the_basis_that_one_process_makes_of_the_same_gradients(
     ranks: Ranks, team_server: RunningServer, tmp_path: Path
 ) -> None:
-    options = {"lr": 0.0, "send": "dense"}
+    options = {"lr": 0.0, "head_lr": 0.0, "send": "dense"}
     first, second = ranks.run(
         calibrating.calibrate_as_rank, _run(team_server, tmp_path / "ranks", **options)
     )
@@ -55,11 +56,14 @@ def test_ranks_publish_the_basis_that_one_process_makes_of_the_same_gradients(
 
 
 def _data_parallel_sums() -> dict[str, tuple[Tensor, Tensor]]:
-    """A_in and A_out of data-parallel training, by the book: all gradients, one AdamW."""
+    """A_in and A_out of data-parallel training, by the book: all gradients, then a step."""
     model = calibrating.model().train()
     groups = find_groups(model, auto_spec(model))
     weights = [layer.weight for group in groups for layer in group.layers]
-    optimizer = torch.optim.AdamW(weights, lr=LR, weight_decay=0.0)
+    head = [parameter for name, parameter in model.named_parameters() if name in head_names(model)]
+    trained = [*weights, *head]
+    rates = [{"params": weights, "lr": LR}, {"params": head, "lr": HEAD_LR}]
+    optimizer = torch.optim.AdamW(rates, weight_decay=0.0)
     sums = {
         g.name: (
             torch.zeros(g.d_in, g.d_in, dtype=torch.float64),
@@ -68,11 +72,11 @@ def _data_parallel_sums() -> dict[str, tuple[Tensor, Tensor]]:
         for g in groups
     }
     for step in range(STEPS):
-        means = [torch.zeros_like(weight) for weight in weights]
+        means = [torch.zeros_like(weight) for weight in trained]
         for rank in range(2):
             model.zero_grad()
             model(**calibrating.shard(rank)[step]).loss.backward()
-            for mean, weight in zip(means, weights, strict=True):
+            for mean, weight in zip(means, trained, strict=True):
                 assert weight.grad is not None
                 mean += weight.grad / 2
             for group in groups:
@@ -81,7 +85,7 @@ def _data_parallel_sums() -> dict[str, tuple[Tensor, Tensor]]:
                     assert G is not None
                     sums[group.name][0].add_(G.t() @ G)
                     sums[group.name][1].add_(G @ G.t())
-        for mean, weight in zip(means, weights, strict=True):
+        for mean, weight in zip(means, trained, strict=True):
             weight.grad = mean
         optimizer.step()
     return sums
@@ -91,7 +95,7 @@ def _data_parallel_sums() -> dict[str, tuple[Tensor, Tensor]]:
 def test_ranks_train_as_one_run_and_give_each_its_own_gradients(
     ranks: Ranks, team_server: RunningServer, tmp_path: Path, send: str
 ) -> None:
-    run = _run(team_server, tmp_path / "home", lr=LR, send=send)
+    run = _run(team_server, tmp_path / "home", lr=LR, head_lr=HEAD_LR, send=send)
     first, second = ranks.run(calibrating.calibrate_as_rank, run)
     assert first["digest"] == second["digest"]
     for group, matrices in _data_parallel_sums().items():
