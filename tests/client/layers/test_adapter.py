@@ -43,9 +43,7 @@ def _layer(
 
 @st.composite
 def supports(draw: st.DrawFn) -> Support:
-    sides = [
-        sorted(draw(st.sets(st.integers(0, size - 1), min_size=1))) for size in (D_OUT, D_IN)
-    ]
+    sides = [sorted(draw(st.sets(st.integers(0, size - 1), min_size=1))) for size in (D_OUT, D_IN)]
     return Support(*(torch.tensor(side) for side in sides))
 
 
