@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,3 +149,10 @@ METHODS = {
 def device() -> torch.device:
     """A GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    if device().type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()} cores, {platform.machine()}, {torch.get_num_threads()} threads"

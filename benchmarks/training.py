@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from methods import METHODS, RANK, Method, device, groups_of, minilm
+from methods import METHODS, RANK, Method, device, groups_of, machine, minilm
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -211,13 +209,6 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"| {row['method']} | {row['values']:,} | {row['steps_per_second']:.3f} | {ratios} "
             f"{row['peak_bytes'] / 2**20:.0f} |"
         )
-
-
-def machine() -> str:
-    """What the figures were measured on."""
-    if device().type == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{os.cpu_count()} cores, {platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def main() -> None:
