@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel
+from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
 
 from .basis import Basis, GroupBasis
 from .calibration.batches import Batch
 from .config import SparseGradConfig
+from .fitting import check_shape, missing_layer
 from .layers import ENGINES, choose, require_sparse_layers, sparse_layers
 from .layers.plain import PlainLayer, is_linear, read_plain
 from .selection import largest_entries
@@ -64,7 +64,8 @@ def sparsify(
             batches for the warm-up are missing or cannot be used.
         UnsupportedModel: when a layer is missing (the nearest names are given) or cannot be
             replaced.
-        ShapeMismatch: when a layer has other sizes than its group in the basis.
+        ShapeMismatch: when a layer has other sizes than its group in the basis, or the block
+            is larger than the coordinates.
     """
     config = config or SparseGradConfig()
     batches = list(warm_up)
@@ -113,6 +114,7 @@ def _convert(
     trainable = trainable_names(model, config.trainable, replaced)
 
     choice = choose(config, {item.name: item.plain for item in replacements})
+    _check_block(config, basis)
     supports = choose_supports(choice.selection, replacements)
 
     for name, parameter in model.named_parameters():
@@ -125,6 +127,13 @@ def _convert(
         for module in item.modules:
             _replace(model, module, layer)
     return model
+
+
+def _check_block(config: SparseGradConfig, basis: Basis) -> None:
+    if config.block is not None:
+        for group in basis.groups.values():
+            support = Support.leading(*config.block)
+            support.check_fits(group.r_out, group.r_in, group.layers[0])
 
 
 def _warmed_up(
@@ -191,6 +200,7 @@ def merge(model: nn.Module) -> nn.Module:
 
     Raises:
         InvalidInput: when the model has no sparse layers.
+        UnsupportedModel: when the engine is `adapter` and the layer's weight is quantised.
     """
     for layer in require_sparse_layers(model).values():
         _replace(model, layer, layer.merged())
@@ -233,28 +243,11 @@ def plan(model: nn.Module, basis: Basis) -> list[Replacement]:
     for layer in basis.layers:
         module = modules.get(layer)
         if module is None:
-            raise UnsupportedModel(_missing(layer, modules, basis))
+            linear = [name for name, module in modules.items() if is_linear(module)]
+            raise missing_layer(basis, layer, linear)
         first = named.setdefault(module, layer)
         _check_same_group(basis, first, layer)
     return _unite_tied(model, basis, named)
-
-
-def _missing(layer: str, modules: dict[str, nn.Module], basis: Basis) -> str:
-    plain = [name for name, module in modules.items() if is_linear(module)]
-    nearest = difflib.get_close_matches(layer, plain, n=3, cutoff=0.0)
-    hint = (
-        f"the nearest linear layers are {', '.join(nearest)}"
-        if nearest
-        else "it has no linear layer"
-    )
-    return (
-        f"basis {basis} is for a layer {layer!r}, which the model does not have; {hint}. "
-        f"{_origin(basis)}"
-    )
-
-
-def _origin(basis: Basis) -> str:
-    return f"This basis was calibrated on {basis.model or 'a model that it does not name'}"
 
 
 def _check_same_group(basis: Basis, first: str, second: str) -> None:
@@ -275,7 +268,7 @@ def _unite_tied(model: nn.Module, basis: Basis, named: dict[nn.Module, str]) -> 
     united: dict[int, Replacement] = {}
     for module, name in named.items():
         plain = read_plain(module, name)
-        _check_shape(plain, name, basis)
+        check_shape(basis, name, plain.shape)
         sharing = owners[id(plain.weight)]
         for owner in sharing:
             if owner not in named or getattr(owner, "bias", None) is not plain.bias:
@@ -287,13 +280,3 @@ def _unite_tied(model: nn.Module, basis: Basis, named: dict[nn.Module, str]) -> 
         first = united.setdefault(id(plain.weight), Replacement(name, tuple(sharing), plain))
         _check_same_group(basis, first.name, name)
     return list(united.values())
-
-
-def _check_shape(plain: PlainLayer, name: str, basis: Basis) -> None:
-    group = basis.group_of(name)
-    d_out, d_in = plain.shape
-    if (d_out, d_in) != (group.d_out, group.d_in):
-        raise ShapeMismatch(
-            f"basis group {group.name!r} is {group.d_out} x {group.d_in}, layer {name!r} is "
-            f"{d_out} x {d_in}. {_origin(basis)}"
-        )

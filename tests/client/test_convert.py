@@ -256,6 +256,28 @@ def test_a_module_that_is_no_linear_layer_is_refused() -> None:
         sparsify(model, basis_of(group_basis("g", ("up",), 2, 3)))
 
 
+@pytest.mark.parametrize("warm_up", [0, 1])
+@pytest.mark.parametrize(
+    ("config", "dtype", "error"),
+    [
+        (SparseGradConfig(engine="folded"), torch.bfloat16, UnsupportedModel),
+        (SparseGradConfig(engine="reference"), torch.bfloat16, UnsupportedModel),
+        (SparseGradConfig(block=(4, 17)), torch.float64, ShapeMismatch),
+        (SparseGradConfig(block=(25, 4), engine="folded"), torch.float64, ShapeMismatch),
+    ],
+)
+def test_settings_that_do_not_fit_the_model_leave_it_as_it_was(
+    config: SparseGradConfig, dtype: torch.dtype, error: type[Exception], warm_up: int
+) -> None:
+    model = tiny_bert().to(dtype)
+    basis = random_basis(model, ARCHITECTURES["bert"][1])
+    before = _snapshot(model)
+    batches = [batch_for(model, seed) for seed in range(warm_up)]
+    with pytest.raises(error):
+        sparsify(model, basis, config, warm_up=batches)
+    assert _same(before, _snapshot(model))
+
+
 def test_a_sparse_model_is_not_made_sparse_again_nor_a_plain_one_merged() -> None:
     model = tiny_bert()
     with pytest.raises(InvalidInput, match="no sparse layers"):

@@ -44,8 +44,8 @@ def choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choice
         layers: the layers to replace, by path.
 
     Raises:
-        UnsupportedModel: when the selection that was asked for needs a weight that takes small
-            steps, and a layer's does not.
+        UnsupportedModel: when the selection or the engine that was asked for needs weights that
+            take small steps, and a layer's does not.
     """
     choice = _choose(config, layers)
     _LOG.info("engine %s, selection %s: %s", choice.engine, choice.selection, choice.reason)
@@ -67,6 +67,9 @@ def _choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choic
                     "adapter", "block", "the gradients of a dynamic selection would not fit"
                 )
     if config.engine != "auto":
+        if config.engine != "adapter":
+            for name, layer in layers.items():
+                layer.matrix(name)  # refuses a weight that cannot take small steps
         return Choice(config.engine, selection, "as asked for")
     if selection == "block":
         return Choice(

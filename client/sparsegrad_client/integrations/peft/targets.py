@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from types import SimpleNamespace
 
 from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
 from torch import nn
 
-from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedModel
+from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
 
 from ...basis import Basis
+from ...fitting import check_shape, missing_layer
 from .config import SparseGradPeftConfig
 from .features import features
 
@@ -45,9 +45,15 @@ def check_targets(config: SparseGradPeftConfig, basis: Basis, model: nn.Module) 
         if not takes(config, layer):
             continue
         module = modules.get(layer)
+        if module is None and layer in dict(model.named_modules(remove_duplicate=False)):
+            raise UnsupportedModel(
+                f"layer {layer!r} stands at another place of the model too, and PEFT would adapt "
+                "it there alone; calibrate a basis that names that place only"
+            )
         if module is None:
-            raise UnsupportedModel(_missing(layer, modules, basis))
-        _check_shape(module, layer, basis)
+            raise missing_layer(basis, layer, _linear_names(modules))
+        d_in, d_out = features(module, layer)
+        check_shape(basis, layer, (d_out, d_in))
         _check_untied(module, layer, sharing)
 
 
@@ -65,16 +71,6 @@ def _check_matches(config: SparseGradPeftConfig, basis: Basis) -> None:
             )
 
 
-def _missing(layer: str, modules: dict[str, nn.Module], basis: Basis) -> str:
-    nearest = difflib.get_close_matches(layer, _linear_names(modules), n=3, cutoff=0.0)
-    hint = f"the nearest are {', '.join(nearest)}" if nearest else "it has no linear layer"
-    return (
-        f"basis {basis} is for a layer {layer!r}, which the model does not have at one place of "
-        f"its own; {hint}. This basis was calibrated on "
-        f"{basis.model or 'a model that it does not name'}"
-    )
-
-
 def _linear_names(modules: dict[str, nn.Module]) -> Iterator[str]:
     for name, module in modules.items():
         try:
@@ -82,17 +78,6 @@ def _linear_names(modules: dict[str, nn.Module]) -> Iterator[str]:
         except UnsupportedModel:
             continue
         yield name
-
-
-def _check_shape(module: nn.Module, layer: str, basis: Basis) -> None:
-    group = basis.group_of(layer)
-    d_in, d_out = features(module, layer)
-    if (d_out, d_in) != (group.d_out, group.d_in):
-        raise ShapeMismatch(
-            f"basis group {group.name!r} is {group.d_out} x {group.d_in}, layer {layer!r} is "
-            f"{d_out} x {d_in}. This basis was calibrated on "
-            f"{basis.model or 'a model that it does not name'}"
-        )
 
 
 def _check_untied(module: nn.Module, layer: str, sharing: dict[int, str]) -> None:

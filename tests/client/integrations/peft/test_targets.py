@@ -84,7 +84,7 @@ def _other_size(model: Blocks) -> None:
     ("change", "error", "said"),
     [
         (_share_weight, UnsupportedModel, "'blocks.0.up' and 'blocks.2.up' share their weight"),
-        (_stand_twice, UnsupportedModel, "'blocks.2.up', which the model does not have at one"),
+        (_stand_twice, UnsupportedModel, "'blocks.2.up' stands at another place"),
         (_other_class, UnsupportedModel, "layer 'blocks.2.up' is a LayerNorm"),
         (_other_size, ShapeMismatch, "group 'up' is 6 x 4, layer 'blocks.2.up' is 7 x 4"),
     ],
