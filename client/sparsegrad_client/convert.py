@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
 
 from .basis import Basis, GroupBasis
 from .calibration.batches import Batch
+from .calibration.ranks import Ranks
 from .config import SparseGradConfig
 from .fitting import check_shape, missing_layer
 from .layers import ENGINES, choose, require_sparse_layers, sparse_layers
@@ -41,6 +43,7 @@ def sparsify(
     config: SparseGradConfig | None = None,
     *,
     warm_up: Iterable[Batch] = (),
+    process_group: ProcessGroup | None = None,
 ) -> nn.Module:
     """Replace the layers that a basis names by `SparseGradLinear`, in place.
 
@@ -55,6 +58,9 @@ def sparsify(
         config: how to train; the defaults are the paper's.
         warm_up: batches whose gradients choose the support, for the selections ``frozen``, which
             needs some, and ``block``, which takes the leading rows and columns without.
+        process_group: the ranks that warm up together, such as
+            ``torch.distributed.group.WORLD``: each on batches of its own, and all choose the
+            same support; None for this process alone.
 
     Returns:
         The same model.
@@ -66,12 +72,13 @@ def sparsify(
             replaced.
         ShapeMismatch: when a layer has other sizes than its group in the basis, or the block
             is larger than the coordinates.
+        RankFailed: when another rank's warm-up failed; says what it said.
     """
     config = config or SparseGradConfig()
     batches = list(warm_up)
 
     def choose_supports(selection: Chosen, replacements: Sequence[Replacement]) -> Supports:
-        return _warmed_up(model, basis, config, selection, replacements, batches)
+        return _warmed_up(model, basis, config, selection, replacements, batches, process_group)
 
     return _convert(model, basis, config, choose_supports)
 
@@ -143,11 +150,13 @@ def _warmed_up(
     selection: Chosen,
     replacements: Sequence[Replacement],
     batches: Sequence[Batch],
+    process_group: ProcessGroup | None,
 ) -> Supports:
     """What trains of each layer, where that is known before training."""
     if selection == "dynamic":
         return {}
-    if not batches and selection == "frozen":
+    together = process_group is not None
+    if not batches and selection == "frozen" and not together:
         raise InvalidInput(
             "selection='frozen' chooses its entries by a warm-up: give sparsify some batches, "
             "warm_up=[…], or take selection='block', which does without"
@@ -156,8 +165,8 @@ def _warmed_up(
     watched = [
         Watched(item.name, item.modules, basis.group_of(item.name), reduce) for item in replacements
     ]
-    if batches:
-        measure(model, watched, batches)
+    if batches or together:
+        measure(model, watched, batches, Ranks(process_group, replacements[0].plain.device))
     return {layer.name: _support(layer, config) for layer in watched}
 
 

@@ -21,6 +21,7 @@ from sparsegrad_shared.errors import InvalidInput
 from .basis import GroupBasis
 from .calibration.batches import Batch, to_device
 from .calibration.preserve import preserved
+from .calibration.ranks import Ranks
 from .layers.rotation import gradient_in_basis, tokens
 
 Reduce = Callable[[Float[Tensor, "r_out r_in"]], tuple[Tensor, ...]]
@@ -73,17 +74,28 @@ def rows_and_columns(energy: Float[Tensor, "r_out r_in"]) -> tuple[Tensor, ...]:
     return energy.sum(1), energy.sum(0)
 
 
-def measure(model: nn.Module, layers: Sequence[Watched], batches: Iterable[Batch]) -> None:
+def measure(
+    model: nn.Module, layers: Sequence[Watched], batches: Iterable[Batch], ranks: Ranks
+) -> None:
     """Add up the energy of the layers' gradients over batches; the model is left as it was.
 
     Args:
         model: gives a loss for a batch: ``model(**batch).loss``.
         layers: what to watch; their `energy` is filled.
-        batches: keyword arguments for the model, labels among them.
+        batches: keyword arguments for the model, labels among them; each rank's own.
+        ranks: the processes whose energies are added up, so that all choose the same support.
 
     Raises:
         InvalidInput: when there is no batch, a loss is not finite, or a layer met no gradient.
+        RankFailed: when that is so on another rank.
     """
+    with ranks.agreed():
+        _measure_here(model, layers, batches)
+    for layer in layers:
+        layer.energy = tuple(map(ranks.sum_, layer.energy))
+
+
+def _measure_here(model: nn.Module, layers: Sequence[Watched], batches: Iterable[Batch]) -> None:
     device = next(model.parameters()).device
     count = 0
     with preserved(model, ()), torch.random.fork_rng(), _watching(layers):

@@ -181,6 +181,31 @@ def refusal_of_different_supports(run: Run) -> str:
     return ""
 
 
+def supports_chosen_together(run: Run) -> Arrays:
+    """The supports that a rank chooses by a batch of its own, in a group."""
+    make, groups = ARCHITECTURES[run.architecture]
+    model = make(run.seed)
+    batches = [batch_for(model, distributed.get_rank())]
+    basis = random_basis(make(), groups, seed=run.seed)
+    sparsify(model, basis, run.config, warm_up=batches, process_group=distributed.group.WORLD)
+    return {name: layer.positions.numpy() for name, layer in sparse_layers(model).items()}
+
+
+def refusal_of_a_missing_warm_up(run: Run, without: int) -> str:
+    """What a rank is told when one of them has no batch to warm up on."""
+    make, groups = ARCHITECTURES[run.architecture]
+    model = make(run.seed)
+    rank, group = distributed.get_rank(), distributed.group.WORLD
+    batches = [] if rank == without else [batch_for(model, rank)]
+    try:
+        sparsify(
+            model, random_basis(make(), groups), run.config, warm_up=batches, process_group=group
+        )
+    except SparseGradError as error:
+        return str(error)
+    return ""
+
+
 def save_from_replica(run: Run, folder: Path) -> None:
     """Train a few steps under DDP, and save the wrapped model's adapter on the first rank."""
     replica = DistributedDataParallel(run.model())

@@ -155,7 +155,7 @@ class SparseGradLinear(nn.Module, ABC):
         if not torch.equal(self.positions.cpu(), self.support.indices(self.group.r_in)):
             raise InvalidInput(
                 f"layer {self.name!r}: this process chose another block than the first rank; give "
-                "sparsify the same warm-up batches on every rank"
+                "sparsify the same warm-up batches on every rank, or process_group=…"
             )
 
     def positions_of(self, indices: Int64[Tensor, " k"]) -> Int64[Tensor, " k"]:

@@ -14,20 +14,23 @@ from support.data_parallel import (
     Arrays,
     Batch,
     Run,
+    refusal_of_a_missing_warm_up,
     refusal_of_different_supports,
     same_bits,
     save_from_replica,
+    supports_chosen_together,
     train_alone,
     train_as_rank,
     train_ties_as_rank,
 )
 from support.ranks import Ranks
-from support.sparse_models import ARCHITECTURES, random_basis
+from support.sparse_models import ARCHITECTURES, batch_for, random_basis
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sparsegrad_client import SparseGradConfig, load_adapter
+from sparsegrad_client import SparseGradConfig, load_adapter, sparsify
 from sparsegrad_client.adapters import adapter_of
+from sparsegrad_client.layers import sparse_layers
 
 
 def _assert_follows(states: list[Arrays], alone: Arrays) -> None:
@@ -114,6 +117,31 @@ def test_ranks_that_chose_different_blocks_are_told(ranks: Ranks) -> None:
     )
     assert first == ""
     assert "the same warm-up batches" in second
+
+
+@pytest.mark.parametrize(
+    "config",
+    [SparseGradConfig(block=(6, 5)), SparseGradConfig(entries=30, selection="frozen")],
+    ids=["block", "frozen"],
+)
+def test_ranks_in_a_group_choose_the_support_of_all_their_batches(
+    ranks: Ranks, config: SparseGradConfig
+) -> None:
+    run = Run(config=config)
+    make, groups = ARCHITECTURES[run.architecture]
+    alone = make(run.seed)
+    batches = [batch_for(alone, seed) for seed in range(2)]
+    sparsify(alone, random_basis(make(), groups, seed=run.seed), config, warm_up=batches)
+    for chosen in ranks.run(supports_chosen_together, run):
+        for name, layer in sparse_layers(alone).items():
+            np.testing.assert_array_equal(chosen[name], layer.positions)
+
+
+def test_a_rank_without_a_batch_to_warm_up_on_ends_all_of_them(ranks: Ranks) -> None:
+    run = Run(config=SparseGradConfig(entries=30, selection="frozen"))
+    first, second = ranks.run(refusal_of_a_missing_warm_up, run, 1)
+    assert "expected at least one batch" in second
+    assert "rank 1: InvalidInput" in first
 
 
 def test_the_adapter_of_a_wrapped_model_goes_onto_a_plain_one(ranks: Ranks, tmp_path: Path) -> None:

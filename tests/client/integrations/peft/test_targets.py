@@ -100,7 +100,7 @@ def test_a_model_that_does_not_fit_is_refused_untouched(
 
 
 def test_a_layer_that_the_model_lacks_is_named_with_the_nearest(digest: str) -> None:
-    with pytest.raises(UnsupportedModel, match=r"'blocks\.2\.up'.*nearest are blocks\.1\.up"):
+    with pytest.raises(UnsupportedModel, match=r"'blocks\.2\.up'.*layers are blocks\.1\.up"):
         _adapted(Blocks(blocks=2), digest)
 
 
