@@ -27,7 +27,7 @@ from ..sparse_vector import SparseEntries, SparseVector
 from ..support import Entries, Support, block_of
 from .base import SparseGradLinear
 from .plain import TRAINABLE_DTYPES, Layout, PlainLayer
-from .rotation import fold_entries, tokens
+from .rotation import block_factors, fold_entries, tokens
 
 
 class AdapterLinear(SparseGradLinear):
@@ -76,17 +76,9 @@ class AdapterLinear(SparseGradLinear):
     def _factors(
         self, dtype: torch.dtype
     ) -> tuple[Float[Tensor, "d_in r"], Float[Tensor, "r d_out"]]:
-        """V_R S U_Cᵀ as two factors of the smaller side's rank, as thin as LoRA's of that rank.
-
-        S goes with the longer side, which costs as little as it is long, once a step, and spares
-        the tokens the way through it.
-        """
+        """(V_R S U_Cᵀ)ᵀ as two factors of the smaller side's rank."""
         S = self.coordinates
-        U, V = self.part.on(S.device, S.dtype)
-        rows, columns = self.shape
-        if rows >= columns:
-            return self.part.on(S.device, dtype)[0], (V @ S).T.to(dtype)
-        return (U @ S.T).to(dtype), self.part.on(S.device, dtype)[1].T
+        return block_factors(S, self.part.on(S.device, S.dtype), self.part.on(S.device, dtype))
 
     @property
     def bias(self) -> nn.Parameter | None:

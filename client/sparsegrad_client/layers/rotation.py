@@ -1,4 +1,4 @@
-"""Between the original space and the basis: the mathematics of the `folded` engine.
+"""Between the original space and the basis: the mathematics that engines share.
 
 Layouts are those of `sparsegrad_client.layers.base`; g is ∂L/∂y with its leading dimensions
 flattened into tokens.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+Directions = tuple[Float[Tensor, "d_in n_columns"], Float[Tensor, "d_out n_rows"]]
 
 
 def tokens(rows: Float[Tensor, "*batch d"]) -> Float[Tensor, "tokens d"]:
@@ -30,6 +32,28 @@ def gradient_in_basis(
     """
     product: Tensor = torch.linalg.multi_dot([V.T, g.T, x, U])
     return product
+
+
+def block_factors(
+    S: Float[Tensor, "n_rows n_columns"],
+    own: Directions,
+    cast: Directions,
+) -> tuple[Float[Tensor, "d_in r"], Float[Tensor, "r d_out"]]:
+    """ΔWᵀ = U_C Sᵀ V_Rᵀ as two factors, r the smaller side of S; differentiable in S.
+
+    S goes with the longer side, which costs as little as that side is long, once a step, and
+    spares the tokens the way through it. So a block costs what LoRA of its shorter side costs.
+
+    Args:
+        S: the change of the block W̃[R, C].
+        own: U_C and V_R in the type of S, in which they are multiplied.
+        cast: the same in the type that the factors are wanted in.
+    """
+    (U, V), (cast_U, cast_V) = own, cast
+    rows, columns = S.shape
+    if rows >= columns:
+        return cast_U, (V @ S).T.to(cast_V.dtype)
+    return (U @ S.T).to(cast_U.dtype), cast_V.T
 
 
 def fold_entries(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.sparse_models import orthonormal
 from torch.utils.flop_counter import FlopCounterMode
 
-from sparsegrad_client.layers.rotation import fold_entries, gradient_in_basis
+from sparsegrad_client.layers.rotation import block_factors, fold_entries, gradient_in_basis
 
 sizes = st.integers(1, 12)
 
@@ -32,6 +32,20 @@ def test_folding_entries_is_expanding_the_matrix_that_they_make(
     dense = torch.zeros(shape, dtype=torch.float64)
     dense.view(-1)[indices] = values
     torch.testing.assert_close(fold_entries(indices, values, U, V), V @ dense @ U.T)
+
+
+@given(bases(), st.sampled_from([torch.float64, torch.float32]))
+def test_the_factors_of_a_block_are_as_thin_as_its_shorter_side(
+    pair: tuple[torch.Tensor, torch.Tensor], dtype: torch.dtype
+) -> None:
+    U, V = pair
+    S = torch.randn(V.shape[1], U.shape[1], dtype=torch.float64)
+    down, up = block_factors(S, (U, V), (U.to(dtype), V.to(dtype)))
+    assert down.dtype == up.dtype == dtype
+    assert down.shape[1] == up.shape[0] == min(S.shape)
+    torch.testing.assert_close(
+        (down @ up).double(), (V @ S @ U.T).T, rtol=0, atol=100 * torch.finfo(dtype).eps
+    )
 
 
 def _cheapest(tokens: int, d_in: int, d_out: int, r_in: int, r_out: int) -> int:

@@ -23,6 +23,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ...basis import GroupBasis
+from ...layers.rotation import Directions, block_factors
 from ...support import Support
 
 
@@ -64,9 +65,7 @@ class Subspace:
         # Nothing in it changes, so a copied model shares it as the layers do.
         return self
 
-    def directions(
-        self, device: torch.device, dtype: torch.dtype
-    ) -> tuple[Float[Tensor, "d_in n_columns"], Float[Tensor, "d_out n_rows"]]:
+    def directions(self, device: torch.device, dtype: torch.dtype) -> Directions:
         """U_C and V_R."""
         if self.part is not None:
             return self.part.on(device, dtype)
@@ -85,18 +84,10 @@ class Subspace:
     def factors(
         self, values: Float[Tensor, " n"], dtype: torch.dtype
     ) -> tuple[Float[Tensor, "d_in r"], Float[Tensor, "r d_out"]]:
-        """ΔWᵀ as two factors in a type, r the smaller side of S; differentiable in the values.
-
-        S goes with the longer side, as in the `adapter` engine: what that costs does not grow
-        with the tokens, and the tokens are spared the way through it.
-        """
-        S = self.block(values)
-        U, V = own = self.directions(values.device, values.dtype)
-        cast_U, cast_V = own if dtype == values.dtype else self.directions(values.device, dtype)
-        rows, columns = S.shape
-        if rows >= columns:
-            return cast_U, (V @ S).T.to(dtype)
-        return (U @ S.T).to(dtype), cast_V.T
+        """ΔWᵀ as two factors in a type, r the smaller side of S; differentiable in the values."""
+        own = self.directions(values.device, values.dtype)
+        cast = own if dtype == values.dtype else self.directions(values.device, dtype)
+        return block_factors(self.block(values), own, cast)
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         if device not in self._places:
