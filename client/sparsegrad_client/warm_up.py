@@ -102,8 +102,11 @@ def _measure_here(model: nn.Module, layers: Sequence[Watched], batches: Iterable
         for count, batch in enumerate(batches, start=1):
             loss = model(**to_device(batch, device)).loss
             if not bool(loss.isfinite()):
-                raise InvalidInput(f"warm-up: the loss of batch {count} is {float(loss)}")
-            loss.backward()
+                raise InvalidInput(
+                    f"warm-up: the loss of batch {count} is {loss.item()}; leave the batch out"
+                )
+            if loss.requires_grad:  # it depends on one of the layers at least
+                loss.backward()
             for layer in layers:
                 layer.finish_batch()
     if count == 0:

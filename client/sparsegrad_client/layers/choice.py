@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -47,12 +48,24 @@ def choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choice
         UnsupportedModel: when the selection or the engine that was asked for needs weights that
             take small steps, and a layer's does not.
     """
-    choice = _choose(config, layers)
+    choice = decide(config, layers, _free_memory(next(iter(layers.values())).device))
     _LOG.info("engine %s, selection %s: %s", choice.engine, choice.selection, choice.reason)
     return choice
 
 
-def _choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choice:
+def decide(
+    config: SparseGradConfig, layers: Mapping[str, PlainLayer], free_memory: float
+) -> Choice:
+    """`choose`, without a look at the machine.
+
+    Args:
+        config: see `choose`.
+        layers: see `choose`.
+        free_memory: bytes free on the layers' device.
+
+    Raises:
+        UnsupportedModel: see `choose`.
+    """
     selection = config.selection
     coarse = next(
         (f"layer {n!r} is {p.dtype}" for n, p in layers.items() if not p.is_trainable), ""
@@ -62,7 +75,7 @@ def _choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choic
         if config.engine == "auto" and selection == "dynamic":
             if coarse:
                 return Choice("adapter", "block", f"{coarse}, where small steps are lost")
-            if not _gradients_fit(layers.values()):
+            if _gradient_bytes(layers.values()) > _SHARE_OF_FREE_MEMORY * free_memory:
                 return Choice(
                     "adapter", "block", "the gradients of a dynamic selection would not fit"
                 )
@@ -83,10 +96,10 @@ def _choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choic
     return Choice("folded", selection, "every weight takes small steps, and folding is exact")
 
 
-def _gradients_fit(layers: Collection[PlainLayer]) -> bool:
-    device = next(iter(layers)).device
-    if device.type != "cuda":
-        return True
-    needed = _GRADIENT_BYTES * sum(layer.shape[0] * layer.shape[1] for layer in layers)
-    free, _ = torch.cuda.mem_get_info(device)
-    return needed <= _SHARE_OF_FREE_MEMORY * free
+def _gradient_bytes(layers: Collection[PlainLayer]) -> int:
+    return _GRADIENT_BYTES * sum(layer.shape[0] * layer.shape[1] for layer in layers)
+
+
+def _free_memory(device: torch.device) -> float:
+    """Bytes free on an accelerator; main memory, which may be swapped, is not held to any."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf

@@ -1,0 +1,106 @@
+"""What ``auto`` means, and why: each reason."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sparsegrad_client.config import SparseGradConfig
+from sparsegrad_client.layers.choice import choose, decide
+from sparsegrad_client.layers.plain import PlainLayer, read_plain
+from sparsegrad_shared.errors import UnsupportedModel
+
+BYTES = 2 * 4 * 5 * 3  # of two layers' gradients
+
+
+def _layers(second: torch.dtype = torch.float32) -> dict[str, PlainLayer]:
+    return {
+        name: read_plain(nn.Linear(3, 5).to(dtype), name)
+        for name, dtype in (("up", torch.float32), ("down", second))
+    }
+
+
+def _quantised() -> dict[str, PlainLayer]:
+    return {name: replace(layer, layout=None) for name, layer in _layers().items()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "layers", "engine", "selection", "reason"),
+    [
+        ({}, _layers(), "folded", "dynamic", "every weight takes small steps"),
+        ({"selection": "frozen"}, _layers(), "folded", "frozen", "every weight takes"),
+        ({"accumulate": "selected"}, _layers(), "folded", "dynamic", "every weight takes"),
+        ({"block": (2, 2)}, _layers(), "adapter", "block", "a block costs least"),
+        ({"selection": "block"}, _layers(), "adapter", "block", "a block costs least"),
+        ({"selection": "block"}, _layers(torch.float16), "adapter", "block", "a block costs"),
+        ({}, _layers(torch.bfloat16), "adapter", "block", "layer 'down' is bfloat16"),
+        ({}, _quantised(), "adapter", "block", "layer 'up' is quantised (Linear)"),
+        ({"engine": "adapter"}, _layers(), "adapter", "block", "as asked for"),
+        ({"engine": "adapter"}, _quantised(), "adapter", "block", "as asked for"),
+        ({"engine": "folded"}, _layers(), "folded", "dynamic", "as asked for"),
+        ({"engine": "folded", "block": (2, 2)}, _layers(), "folded", "block", "as asked for"),
+        (
+            {"engine": "reference", "selection": "frozen"},
+            _layers(torch.float64),
+            "reference",
+            "frozen",
+            "as asked for",
+        ),
+    ],
+)
+def test_a_choice_and_its_reason(
+    settings: dict[str, Any],
+    layers: dict[str, PlainLayer],
+    engine: str,
+    selection: str,
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, logger="sparsegrad_client"):
+        choice = choose(SparseGradConfig(**settings), layers)
+    assert (choice.engine, choice.selection) == (engine, selection)
+    assert reason in choice.reason
+    assert caplog.messages == [f"engine {engine}, selection {selection}: {choice.reason}"]
+
+
+def test_gradients_that_would_not_fit_are_a_reason_for_a_block() -> None:
+    def decided(free: float, **settings: Any) -> tuple[str, str]:
+        choice = decide(SparseGradConfig(**settings), _layers(), free)
+        return choice.engine, choice.selection
+
+    assert decided(math.inf) == ("folded", "dynamic")
+    assert decided(2 * BYTES) == ("folded", "dynamic")
+    assert decided(BYTES) == ("adapter", "block")
+    assert "would not fit" in decide(SparseGradConfig(), _layers(), BYTES).reason
+    # What was asked for is not second-guessed.
+    assert decided(0, selection="dynamic") == ("folded", "dynamic")
+    assert decided(0, engine="folded") == ("folded", "dynamic")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"selection": "dynamic"},
+        {"selection": "frozen"},
+        {"accumulate": "selected"},
+        {"engine": "folded"},
+        {"engine": "reference"},
+        {"engine": "folded", "selection": "block"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [(_layers(torch.bfloat16), "'down'.*bfloat16"), (_quantised(), "'up'.*quantised")],
+    ids=["bfloat16", "quantised"],
+)
+def test_what_would_lose_small_steps_is_refused(
+    settings: dict[str, Any], layers: dict[str, PlainLayer], said: str
+) -> None:
+    with pytest.raises(UnsupportedModel, match=f"{said}.*(take|train it by)"):
+        choose(SparseGradConfig(**settings), layers)
