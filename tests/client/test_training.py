@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from sparsegrad_client.convert import merge, sparsify
 from sparsegrad_client.layers import sparse_layers
 from sparsegrad_client.optim import MaskedAdamReference, build_optimizer
 from sparsegrad_client.selection import largest_entries_reference
+from sparsegrad_client.support import Support
 
 BATCHES = 8
 ACCUMULATE = 2
@@ -32,35 +34,74 @@ def _loss(model: nn.Module) -> Tensor:
     return torch.stack([model(**batch_for(model, seed)).loss for seed in range(BATCHES)]).mean()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("ranks", [None, (9, 6)])
-def test_reference_and_folded_give_the_same_weights_after_100_steps(
-    architecture: str, ranks: tuple[int, int] | None
+SELECTIONS: dict[str, tuple[dict[str, Any], tuple[Engine, ...]]] = {
+    "dynamic": ({"density": 0.05}, ("reference", "folded")),
+    "frozen": ({"density": 0.05, "selection": "frozen"}, ("reference", "folded")),
+    "block": ({"block": (5, 4), "selection": "block"}, ("reference", "folded", "adapter")),
+}
+# Overlaps the block before it, and is of another shape.
+MOVED = Support(torch.tensor([0, 3, 8]), torch.tensor([1, 2, 3, 4, 5]))
+
+
+def _train(model: nn.Module, steps: int, *, move_at: int | None = None) -> None:
+    optimizer = build_optimizer(model)
+    for step in range(steps):
+        if step == move_at:
+            for layer in sparse_layers(model).values():
+                layer.move_(MOVED)
+        _accumulate(model, step)
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "ranks", "selection"),
+    [
+        ("bert", None, "dynamic"),
+        ("bert", None, "frozen"),
+        ("bert", None, "block"),
+        ("llama", (9, 6), "dynamic"),
+        ("gpt2", (9, 6), "dynamic"),
+        ("gpt2", (9, 6), "block"),
+    ],
+)
+def test_all_engines_follow_the_reference_for_200_steps(
+    architecture: str, ranks: tuple[int, int] | None, selection: str
 ) -> None:
     make, groups = ARCHITECTURES[architecture]
-    models = {}
-    for engine in ("reference", "folded"):
+    sizes, engines = SELECTIONS[selection]
+    models = []
+    for engine in engines:
         model = make()
-        basis = random_basis(model, groups, ranks=ranks)
-        sparsify(model, basis, SparseGradConfig(density=0.05, engine=engine, train_bias=True))
-        optimizer, untrained = build_optimizer(model), _loss(model)
-        for step in range(100):
-            _accumulate(model, step)
-            optimizer.step()
-            optimizer.zero_grad()
-        models[engine] = model
+        sparsify(
+            model,
+            random_basis(model, groups, ranks=ranks),
+            SparseGradConfig(engine=engine, train_bias=True, **sizes),
+            warm_up=[batch_for(model)] if selection == "frozen" else (),
+        )
+        untrained = _loss(model)
+        _train(model, 200, move_at=100 if selection == "block" else None)
         assert _loss(model) < untrained
-    layers = [sparse_layers(model) for model in models.values()]
-    for name, reference in layers[0].items():
-        folded = layers[1][name]
-        difference = reference.dense_weight() - folded.dense_weight()
+        assert {layer.engine for layer in sparse_layers(model).values()} == {engine}
+        models.append(model)
+    reference, *others = models
+    for other in others:
+        _assert_layers_match(reference, other)
+    expected, *merged = (dict(merge(model).named_parameters()) for model in models)
+    for found in merged:
+        assert found.keys() == expected.keys()
+        for name, parameter in expected.items():
+            torch.testing.assert_close(found[name], parameter, rtol=0, atol=1e-10)
+
+
+def _assert_layers_match(reference: nn.Module, other: nn.Module) -> None:
+    layers = sparse_layers(other)
+    for name, layer in sparse_layers(reference).items():
+        difference = layer.dense_weight() - layers[name].dense_weight()
         assert difference.abs().max() < 1e-10
-        assert torch.equal(reference.delta.indices, folded.delta.indices)
-        torch.testing.assert_close(reference.delta.values, folded.delta.values)
-        assert reference.delta.values.abs().max() > 1e-3
-    merged = [dict(merge(model).named_parameters()) for model in models.values()]
-    for name, parameter in merged[0].items():
-        torch.testing.assert_close(merged[1][name], parameter, rtol=0, atol=1e-10)
+        assert torch.equal(layer.delta.indices, layers[name].delta.indices)
+        torch.testing.assert_close(layer.delta.values, layers[name].delta.values)
+        assert layer.delta.values.abs().max() > 1e-3
 
 
 def test_selection_is_made_on_the_accumulated_gradient() -> None:
