@@ -10,8 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from support.commands import Run
 from support.servers import RunningServer
+from transformers import AutoModelForSequenceClassification
+
+from sparsegrad_client import SparseGradConfig, fetch_basis, load_adapter
+from sparsegrad_client.adapters import read_adapter
+from sparsegrad_client.layers import AdapterLinear, sparse_layers
 
 
 @pytest.fixture
@@ -61,6 +67,38 @@ def test_a_basis_is_made_inspected_named_and_trained_with(
     assert results["entries"] == 4 * round(0.01 * 32 * 64)
     config = json.loads((tmp_path / "out" / "merged" / "config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
+
+
+def test_a_block_that_was_trained_beside_the_weights_loads_as_it_was(
+    on_server: Run, data: tuple[str, ...], tmp_path: Path, tiny_folder: Path
+) -> None:
+    calibrated = on_server(
+        "calibrate", *data, "--steps", "2", "--held-out", "1", "--share", "layer", "--rank", "16",
+        "--name", "team/blocks",
+    )  # fmt: skip
+    assert calibrated.returncode == 0, calibrated.stderr
+    trained = on_server(
+        "train", *data, "--basis", "team/blocks@1", "--engine", "adapter", "--selection", "block",
+        "--block", "8x4", "--lr", "0.01", "--output", str(tmp_path / "out"), "--merge",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+
+    adapter = read_adapter(tmp_path / "out" / "adapter")
+    config = SparseGradConfig(engine="adapter", selection="block", block=(8, 4))
+    assert adapter.training == config
+    plain = AutoModelForSequenceClassification.from_pretrained(tiny_folder, num_labels=2)
+    sparse = load_adapter(plain, adapter, fetch_basis(adapter.basis_digest))
+    layers = sparse_layers(sparse)
+    assert len(layers) == 4
+    for layer in layers.values():
+        assert isinstance(layer, AdapterLinear)
+        assert layer.coordinates.shape == (8, 4)
+        assert layer.coordinates.count_nonzero() == 32
+    merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out" / "merged")
+    sentence = {"input_ids": torch.tensor([[101, 2023, 2003, 102]])}
+    with torch.no_grad():
+        expected = merged.eval()(**sentence).logits
+        torch.testing.assert_close(sparse.eval()(**sentence).logits, expected)
 
 
 def test_a_basis_that_does_not_exist_is_answered_with_those_that_do(
