@@ -14,8 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, where `DistributedDataParallel` is around it."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
+    """The model itself, where `DistributedDataParallel` or `torch.compile` is around it."""
+    if isinstance(model, DistributedDataParallel):
+        return unwrapped(model.module)
+    # torch has no public name for the class of a compiled module; this is where it keeps ours.
+    compiled = getattr(model, "_orig_mod", None)
+    return unwrapped(compiled) if isinstance(compiled, nn.Module) else model
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -178,6 +178,14 @@ def test_everything_that_was_trained_is_saved_and_nothing_else(
     assert saved[f"{LAYER}.indices"].dtype == torch.int32
 
 
+def test_a_compiled_models_adapter_has_the_models_own_names(basis: Basis) -> None:
+    model = trained(tiny_bert(), basis)
+    expected = adapter_of(model)
+    found = adapter_of(torch.compile(model, backend="eager"))
+    assert found.layers.keys() == expected.layers.keys()
+    assert found.parameters.keys() == expected.parameters.keys()
+
+
 def test_a_loaded_adapter_goes_on_training_and_saves_the_sum(
     tmp_path: Path, adapter: Path, basis: Basis
 ) -> None:
