@@ -216,22 +216,6 @@ def merge(model: nn.Module) -> nn.Module:
     return model
 
 
-def trainable_values(model: nn.Module) -> int:
-    """How many values one optimizer step of a sparse model may change.
-
-    Raises:
-        InvalidInput: when the model has no sparse layers.
-    """
-    layers = require_sparse_layers(model).values()
-    handles = {id(layer.coordinates) for layer in layers}
-    others = sum(
-        parameter.numel()
-        for parameter in model.parameters()
-        if parameter.requires_grad and id(parameter) not in handles
-    )
-    return others + sum(layer.entries for layer in layers)
-
-
 def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put `new` wherever `old` stands."""
     for parent in list(model.modules()):

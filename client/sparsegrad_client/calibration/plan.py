@@ -89,11 +89,6 @@ class Plan:
         """Fitted and held-out steps."""
         return self.steps + self.held_out
 
-    @property
-    def all_slots(self) -> int:
-        """Slots in all."""
-        return sum(self._fitted(group) + self._held_out(group) for group in self.groups)
-
     def is_summed(self, step: int) -> bool:
         """Whether the gradients of a step go into the rank's sums."""
         return self._single_steps <= step < self.steps

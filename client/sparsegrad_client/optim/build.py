@@ -10,7 +10,7 @@ from torch import nn
 
 from sparsegrad_shared.errors import InvalidInput
 
-from ..layers import SparseGradLinear, require_sparse_layers
+from ..layers import SparseGradLinear, require_sparse_layers, sparse_layers
 from .masked_adam import MaskedAdam
 
 
@@ -66,6 +66,16 @@ class SparseGradOptimizer(MaskedAdam):
         self._share()
 
 
+def other_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """What trains of a sparse model beside its layers' coordinates: heads and biases."""
+    coordinates = {id(layer.coordinates) for layer in sparse_layers(model).values()}
+    return [
+        parameter
+        for parameter in model.parameters()
+        if parameter.requires_grad and id(parameter) not in coordinates
+    ]
+
+
 def build_optimizer(
     model: nn.Module,
     lr: float = 1e-3,
@@ -92,12 +102,7 @@ def build_optimizer(
         raise InvalidInput(
             f"head_lr and weight_decay: expected at least 0, got {head_lr} and {weight_decay}"
         )
-    handles = {id(layer.coordinates) for layer in layers}
-    others = [
-        parameter
-        for parameter in model.parameters()
-        if parameter.requires_grad and id(parameter) not in handles
-    ]
+    others = other_parameters(model)
     if not others:
         return MaskedAdam(layers, lr, betas, eps)
     return SparseGradOptimizer(layers, others, lr, head_lr, betas, eps, weight_decay)

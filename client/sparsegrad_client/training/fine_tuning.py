@@ -29,7 +29,7 @@ from ..config import SparseGradConfig
 from ..convert import merge, sparsify
 from ..data.batches import Batches
 from ..layers import sparse_layers
-from ..optim import build_optimizer
+from ..optim import build_optimizer, other_parameters
 from .evaluation import Evaluation, Metric, evaluate
 from .loop import Schedule, train
 from .tasks import Task
@@ -69,7 +69,7 @@ class Outcome:
         before: the model with its new head, on the evaluation data.
         after: the trained model on the same data.
         losses: training loss of each optimizer step.
-        sparse_values: values of the sparse layers, in all.
+        sparse_values: values of the sparse layers' weights.
         entries: of those, how many one step changes.
         touched: of those, how many any step has changed.
         head_values: values of everything else that trains.
@@ -133,19 +133,14 @@ def fine_tune(
     seconds = monotonic() - began
     after = _measure(model, evaluate_on, how.metric, "evaluating after", progress)
     _save(task, output)
-    handles = {id(layer.coordinates) for layer in layers}
     outcome = Outcome(
         before=before,
         after=after,
         losses=losses,
-        sparse_values=sum(layer.size for layer in layers),
+        sparse_values=sum(layer.out_features * layer.in_features for layer in layers),
         entries=sum(layer.entries for layer in layers),
         touched=sum(len(layer.delta) for layer in layers),
-        head_values=sum(
-            parameter.numel()
-            for parameter in model.parameters()
-            if parameter.requires_grad and id(parameter) not in handles
-        ),
+        head_values=sum(parameter.numel() for parameter in other_parameters(model)),
         model_values=model_values,
         adapter_bytes=_folder_bytes(output / ADAPTER_FOLDER),
         seconds=seconds,

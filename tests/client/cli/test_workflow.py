@@ -83,6 +83,9 @@ def test_a_block_that_was_trained_beside_the_weights_loads_as_it_was(
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
 
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["sparse_values"] == 4 * 32 * 64
+    assert results["entries"] == results["touched"] == 4 * 8 * 4
     adapter = read_adapter(tmp_path / "out" / "adapter")
     config = SparseGradConfig(engine="adapter", selection="block", block=(8, 4))
     assert adapter.training == config

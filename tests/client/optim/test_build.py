@@ -13,8 +13,13 @@ from torch import nn
 
 from sparsegrad_client.config import SparseGradConfig
 from sparsegrad_client.convert import sparsify
-from sparsegrad_client.layers import sparse_layers
-from sparsegrad_client.optim import MaskedAdam, SparseGradOptimizer, build_optimizer
+from sparsegrad_client.layers import ENGINES, sparse_layers
+from sparsegrad_client.optim import (
+    MaskedAdam,
+    SparseGradOptimizer,
+    build_optimizer,
+    other_parameters,
+)
 from sparsegrad_shared.errors import InvalidInput
 
 
@@ -39,6 +44,14 @@ def test_the_head_follows_adamw_and_the_layers_masked_adam() -> None:
         one.state_dict().items(), two.state_dict().values(), strict=True
     ):
         assert torch.equal(tensor, other), name
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_trains_beside_the_coordinates_is_the_head_and_the_biases(engine: str) -> None:
+    model = _model(entries=9, engine=engine, train_bias=True)
+    biases = [layer.bias for layer in sparse_layers(model).values()]
+    expected = {id(parameter) for parameter in (*biases, *model.classifier.parameters())}
+    assert {id(parameter) for parameter in other_parameters(model)} == expected
 
 
 def test_a_schedulers_rate_reaches_both_parts() -> None:
