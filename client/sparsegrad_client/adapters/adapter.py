@@ -27,7 +27,7 @@ from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, WrongBasis
 
 from ..config import SparseGradConfig
 from ..sparse_vector import check_entries
-from .delta import LayerDelta, LayerShape, weighted_sum
+from .delta import LayerDelta, LayerShape, check_weights, weighted_sum
 from .files import AdapterConfig, LayerRecord, read_files, write_files
 
 
@@ -198,13 +198,7 @@ def combine(adapters: Sequence[Adapter], weights: Sequence[float]) -> Adapter:
         InvalidInput: when there is no adapter, the weights are not as many or not finite, the
             layers are others, or two trained one parameter to different values.
     """
-    if not adapters or len(adapters) != len(weights):
-        raise InvalidInput(
-            f"expected one weight for each of at least one adapter, "
-            f"got {len(weights)} weights for {len(adapters)} adapters"
-        )
-    if not all(math.isfinite(weight) for weight in weights):
-        raise InvalidInput(f"expected finite weights, got {list(weights)}")
+    check_weights(len(adapters), weights)
     first, *others = adapters
     for other in others:
         _check_alike(first, other)

@@ -9,6 +9,7 @@ Layout (that of `sparsegrad_client.sparse_vector`)::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -16,6 +17,8 @@ from functools import reduce
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+from sparsegrad_shared.errors import InvalidInput
 
 from ..basis import GroupBasis
 from ..layers.sample import may_be_same
@@ -65,6 +68,21 @@ class LayerDelta:
     def norm(self) -> float:
         """‖ΔW̃‖ (Frobenius), which is ‖ΔW‖ as well: the bases are orthonormal."""
         return float(torch.linalg.vector_norm(self.values, dtype=torch.float64))
+
+
+def check_weights(adapters: int, weights: Sequence[float]) -> None:
+    """Hold the weights of a sum to the adapters in it.
+
+    Raises:
+        InvalidInput: when there is no adapter, or not one finite weight for each.
+    """
+    if not adapters or adapters != len(weights):
+        raise InvalidInput(
+            f"expected one weight for each of at least one adapter, "
+            f"got {len(weights)} weights for {adapters} adapters"
+        )
+    if not all(math.isfinite(weight) for weight in weights):
+        raise InvalidInput(f"expected finite weights, got {list(weights)}")
 
 
 def weighted_sum(deltas: Sequence[LayerDelta], weights: Sequence[float]) -> LayerDelta:

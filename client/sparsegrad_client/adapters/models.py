@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from ..convert import plan, sparsify_for
 from ..layers import SparseGradLinear, require_sparse_layers, sparse_layers
 from ..layers.sample import may_be_same
 from ..sharding import unwrapped, whole
+from ..support import Support
 from .adapter import Adapter, read_adapter
 from .delta import LayerDelta, LayerShape
 
@@ -61,9 +63,15 @@ def adapter_of(model: nn.Module) -> Adapter:
         },
         basis_reference=first.basis.reference,
         model=first.basis.model or own_name or None,
-        training=first.config,
+        training=_settings(first),
         origin="the model",
     )
+
+
+def _settings(layer: SparseGradLinear) -> SparseGradConfig:
+    """How a layer trains; a block that `auto` chose stays one, on weights of any type."""
+    is_block = layer.config.selection == "auto" and isinstance(layer.support, Support)
+    return replace(layer.config, selection="block") if is_block else layer.config
 
 
 def _delta_of(layer: SparseGradLinear) -> LayerDelta:

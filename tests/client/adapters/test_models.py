@@ -101,6 +101,14 @@ def test_the_sum_of_two_blocks_loads_on_weights_of_half_precision(basis: Basis) 
         assert torch.equal(found.view(expected.shape), expected)
 
 
+def test_a_block_that_auto_chose_is_the_same_block_on_other_weights(basis: Basis) -> None:
+    model = _train(tiny_bert().bfloat16(), basis, trainable=())
+    loaded = load_adapter(tiny_bert(), adapter_of(model), basis)
+    for name, layer in sparse_layers(loaded).items():
+        assert layer.engine == "adapter"
+        assert torch.equal(layer.positions, sparse_layers(model)[name].positions)
+
+
 def test_a_frozen_support_is_the_loaded_adapters(basis: Basis) -> None:
     config = SparseGradConfig(entries=7, selection="frozen")
     model = sparsify(tiny_bert(), basis, config, warm_up=[batch_for(tiny_bert(), 3)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from torch import nn
 
 from sparsegrad_shared.errors import InvalidInput, UnsupportedModel, WrongBasis
 
-from ...adapters.delta import weighted_sum
+from ...adapters.delta import check_weights, weighted_sum
 from ...basis import Basis, GroupBasis
 from ...support import Support, best_block
 from .bases import basis_of
@@ -165,13 +164,7 @@ class SparseGradPeftModel(BaseTuner):
     def _check_summands(
         self, adapters: Sequence[str], weights: Sequence[float], adapter_name: str
     ) -> None:
-        if not adapters or len(adapters) != len(weights):
-            raise InvalidInput(
-                f"expected a weight for each adapter, got {len(adapters)} adapters and "
-                f"{len(weights)} weights"
-            )
-        if not all(math.isfinite(weight) for weight in weights):
-            raise InvalidInput(f"expected finite weights, got {list(weights)}")
+        check_weights(len(adapters), weights)
         if adapter_name in self.peft_config:
             raise InvalidInput(f"there is an adapter {adapter_name!r} already; choose another name")
         digests = {name: self.basis_of(name).digest for name in adapters}
