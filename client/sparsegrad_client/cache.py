@@ -21,6 +21,7 @@ from sparsegrad_shared.digests import verify_file
 from sparsegrad_shared.errors import CorruptFile
 from sparsegrad_shared.references import BasisReference
 
+from .disk import flush
 from .service import BasisService
 
 
@@ -95,14 +96,14 @@ class BasisCache:
         for entry in version.manifest.files():
             service.download_file(version, entry, staging / entry.name)
         _write(staging / MANIFEST_FILE, version.manifest.canonical_bytes())
-        _fsync_folder(staging)
+        flush(staging)
         try:
             staging.rename(self.folder(version.digest))
         except OSError:
             # Another process was first: the same digest is the same content.
             if not self.has(version.digest):
                 raise
-        _fsync_folder(self._root)
+        flush(self._root)
 
     def _mend(self, service: BasisService, version: BasisVersion, staging: Path) -> None:
         folder = self.folder(version.digest)
@@ -118,7 +119,7 @@ class BasisCache:
                 warnings.warn(f"{damaged}; it is fetched again", stacklevel=4)
                 service.download_file(version, entry, staging / entry.name)
                 (staging / entry.name).replace(folder / entry.name)
-        _fsync_folder(folder)
+        flush(folder)
 
     def _check(self, digest: str, entry: FileEntry) -> CorruptFile | None:
         try:
@@ -165,15 +166,5 @@ class ResolvedVersions:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    path.write_bytes(content)
+    flush(path)

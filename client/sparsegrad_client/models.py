@@ -30,6 +30,7 @@ from sparsegrad_shared.digests import digest_of_file
 from sparsegrad_shared.errors import InvalidInput, MissingExtra, UnsupportedModel
 
 from . import hub
+from .disk import flush
 from .home import home
 from .presets import SHORT_NAMES
 
@@ -226,18 +227,10 @@ def _read_gguf(file: Path) -> PreTrainedModel:
 def _publish(staging: Path, target: Path) -> None:
     """Make a finished folder appear whole under its name, whoever else makes the same one."""
     for path in (*staging.iterdir(), staging):
-        _fsync(path)
+        flush(path)
     try:
         staging.rename(target)
     except OSError:
         if not target.is_dir():
             raise
-    _fsync(target.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(target.parent)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch
@@ -138,6 +138,11 @@ class SparseVector(nn.Module):
             self.indices = self.indices.new_empty(indices.shape)
             self.values = self.values.new_empty(values.shape)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+def pack_indices(indices: Int64[Tensor, " n"], size: int) -> Int[Tensor, " n"]:
+    """Positions in a vector of `size`, to be stored: int32, or int64 where that is not enough."""
+    return indices.int() if size - 1 <= torch.iinfo(torch.int32).max else indices
 
 
 def check_entries(indices: Tensor, values: Tensor, size: int, *, where: str) -> None:

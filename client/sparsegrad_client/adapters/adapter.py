@@ -26,7 +26,7 @@ from sparsegrad_shared.digests import digest_of
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, WrongBasis
 
 from ..config import SparseGradConfig
-from ..sparse_vector import check_entries
+from ..sparse_vector import check_entries, pack_indices
 from .delta import LayerDelta, LayerShape, check_weights, weighted_sum
 from .files import AdapterConfig, LayerRecord, read_files, write_files
 
@@ -94,7 +94,7 @@ class Adapter:
         """
         tensors = dict(self.parameters)
         for name, delta in self.layers.items():
-            tensors[f"{name}.indices"] = _compact(delta)
+            tensors[f"{name}.indices"] = pack_indices(delta.indices, delta.shape.size)
             tensors[f"{name}.values"] = delta.values
             if delta.sample is not None:
                 tensors[f"{name}.sample"] = delta.sample
@@ -253,11 +253,6 @@ def _agreed_parameters(adapters: Sequence[Adapter]) -> dict[str, Tensor]:
 
 def _identical(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and torch.equal(a, b)
-
-
-def _compact(delta: LayerDelta) -> Tensor:
-    fits = delta.shape.size <= torch.iinfo(torch.int32).max
-    return delta.indices.int() if fits else delta.indices
 
 
 def _record(delta: LayerDelta) -> LayerRecord:

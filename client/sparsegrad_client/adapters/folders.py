@@ -6,7 +6,6 @@ first and deleted last, so a kill at any line leaves the old folder, the new one
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Collection, Iterator
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sparsegrad_shared.errors import InvalidInput
+
+from ..disk import flush
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def new_folder(path: Path, *, replacing: Collection[str] = ()) -> Iterator[Path]
     try:
         yield aside
         for part in (*aside.rglob("*"), aside):
-            _fsync(part)
+            flush(part)
         _rename_into_place(aside, path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
@@ -75,14 +76,6 @@ def _rename_into_place(aside: Path, path: Path) -> None:
     if path.exists():
         path.rename(previous)
     aside.rename(path)
-    _fsync(path.parent)
+    flush(path.parent)
     if previous.exists():
         shutil.rmtree(previous)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -163,20 +163,27 @@ def read_plain(module: nn.Module, name: str) -> PlainLayer:
     if weight.is_meta:
         raise UnsupportedModel(f"layer {name!r} has no weights yet (meta device); load them first")
     layout = _LAYOUTS[type(module)] if is_plain(module) else None
-    return PlainLayer(module, layout, weight, bias, _shape(module, layout, name))
+    return PlainLayer(module, layout, weight, bias, shape_of(module, name))
 
 
-def _shape(module: nn.Module, layout: Layout | None, name: str) -> tuple[int, int]:
-    if layout is not None:
-        rows, columns = layout.view(module.weight).shape  # type: ignore[arg-type]
-        return rows, columns
-    d_out, d_in = getattr(module, "out_features", None), getattr(module, "in_features", None)
-    if not isinstance(d_out, int) or not isinstance(d_in, int):
+def shape_of(module: nn.Module, name: str) -> tuple[int, int]:
+    """Outputs and inputs of a linear layer, of whatever class.
+
+    Anything with `out_features` and `in_features` is taken for one: quantised layers have them.
+
+    Raises:
+        UnsupportedModel: when the module is no linear layer.
+    """
+    if isinstance(module, Conv1D):
+        d_in, d_out = module.weight.shape
+        return d_out, d_in
+    sizes = getattr(module, "out_features", None), getattr(module, "in_features", None)
+    if not isinstance(sizes[0], int) or not isinstance(sizes[1], int):
         raise UnsupportedModel(
-            f"layer {name!r}: a {type(module).__name__} does not say its out_features and "
-            "in_features"
+            f"layer {name!r} is a {type(module).__name__}; expected a linear layer, "
+            "with in_features and out_features, or a Conv1D of transformers"
         )
-    return d_out, d_in
+    return sizes[0], sizes[1]
 
 
 def check_dtype(weight: Tensor, name: str) -> None:

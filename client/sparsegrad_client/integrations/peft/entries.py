@@ -25,10 +25,10 @@ from sparsegrad_shared.errors import WrongBasis
 
 from ...adapters import LayerDelta, LayerShape
 from ...basis import Basis
+from ...layers.plain import shape_of
 from ...sharding import whole
-from ...sparse_vector import check_entries
-from .features import features
-from .packing import pack_digest, pack_indices, unpack_digest
+from ...sparse_vector import check_entries, pack_indices
+from .packing import pack_digest, unpack_digest
 from .subspace import Subspace
 
 _RANDOM_SCALE = 0.1  # standard deviation of values that do not start from zero
@@ -57,7 +57,7 @@ class LayerEntries(BaseTunerLayer, nn.Module):
         nn.Module.__init__(self)
         self.base_layer = base_layer
         self.name = name
-        self.in_features, self.out_features = features(base_layer, name)
+        self.out_features, self.in_features = shape_of(base_layer, name)
         self.sparsegrad_values = nn.ParameterDict()
         self.sparsegrad_indices = BufferDict(persistent=True)
         self.sparsegrad_basis = BufferDict(persistent=True)

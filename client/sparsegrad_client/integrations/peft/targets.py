@@ -12,8 +12,8 @@ from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
 
 from ...basis import Basis
 from ...fitting import check_shape, missing_layer
+from ...layers.plain import shape_of
 from .config import SparseGradPeftConfig
-from .features import features
 
 
 def takes(config: SparseGradPeftConfig, layer: str) -> bool:
@@ -52,8 +52,7 @@ def check_targets(config: SparseGradPeftConfig, basis: Basis, model: nn.Module) 
             )
         if module is None:
             raise missing_layer(basis, layer, _linear_names(modules))
-        d_in, d_out = features(module, layer)
-        check_shape(basis, layer, (d_out, d_in))
+        check_shape(basis, layer, shape_of(module, layer))
         _check_untied(module, layer, sharing)
 
 
@@ -74,7 +73,7 @@ def _check_matches(config: SparseGradPeftConfig, basis: Basis) -> None:
 def _linear_names(modules: dict[str, nn.Module]) -> Iterator[str]:
     for name, module in modules.items():
         try:
-            features(module, name)
+            shape_of(module, name)
         except UnsupportedModel:
             continue
         yield name
