@@ -1,4 +1,4 @@
-"""The processes that calibrate together, and how they keep together.
+"""The processes that calibrate or warm up together, and how they keep together.
 
 Texts travel as bytes in tensors, by all-reduce alone: every backend has it, on every device, and
 nothing is pickled. A rank that fails tells the others, so that all of them end; one that dies

@@ -118,8 +118,8 @@ def train(
     block: Annotated[
         str | None,
         typer.Option(
-            help="Rows and columns that train, such as 192x64, for --selection block; what holds "
-            "the most energy in as many entries as above unless said.",
+            help="Rows and columns that train, such as 192x64, for --selection block; unless said, "
+            "a block of as many entries as above, chosen by the basis's energies.",
             show_default=False,
             rich_help_panel="How",
         ),
@@ -137,7 +137,8 @@ def train(
         EngineChoice,
         typer.Option(
             help="How the layers compute: folded keeps plain float32 weights, adapter adds a small "
-            "product beside frozen weights, reference is the paper's layer.",
+            "product beside frozen weights, reference is the paper's layer; auto: adapter for a "
+            "block, folded otherwise.",
             rich_help_panel="How",
         ),
     ] = "auto",

@@ -63,16 +63,21 @@ def from_adapter(model: nn.Module, adapter: Adapter, adapter_name: str = "defaul
     Raises:
         UnsupportedModel: when the model lacks a layer or a parameter, or PEFT cannot hold it.
         ShapeMismatch: when a layer or a parameter has another shape.
+        InvalidInput: when the adapter changes no layer.
         SparseGradError: what `fetch_basis` raises.
     """
     plain = model.get_base_model() if isinstance(model, PeftModel) else model
     changed = {name: delta for name, delta in adapter.layers.items() if len(delta)}
+    if not changed:
+        raise InvalidInput(
+            f"{adapter.origin}: it changes no layer; train it first"
+        )
     config = SparseGradPeftConfig(
         basis=adapter.basis_reference,
         basis_digest=adapter.basis_digest,
         target_modules="|".join(map(re.escape, sorted(changed))),
         modules_to_save=sorted(_modules_of(adapter, plain)) or None,
-        entries=max(map(len, changed.values()), default=None),
+        entries=max(map(len, changed.values())),
     )
     if isinstance(model, PeftModel):
         model.add_adapter(adapter_name, config)

@@ -108,6 +108,13 @@ def test_parameters_that_peft_cannot_hold_are_refused(client_home: Path) -> None
         from_adapter(make(), absent)
 
 
+def test_an_adapter_that_changes_nothing_is_refused(client_home: Path) -> None:
+    make, _ = ARCHITECTURES["bert"]
+    untrained = adapter_of(sparsify(make(), _basis(client_home, "bert"), SparseGradConfig()))
+    with pytest.raises(InvalidInput, match="it changes no layer; train it"):
+        from_adapter(make(), untrained)
+
+
 def test_another_methods_adapter_is_none_of_ours() -> None:
     model = nn.Sequential(nn.Linear(4, 4))
     with pytest.raises(InvalidInput, match="expected a model with SparseGrad adapters, got a Lora"):
