@@ -196,7 +196,15 @@ class SparseGradLinear(nn.Module, ABC):
     def move_(self, support: Support) -> None:
         """Train another block from now on; what the present one learned stays.
 
+        Call it between a step and the next backward pass, on all ranks alike.
+        `DistributedDataParallel` has noted the shape of `coordinates`: give it a block of the same
+        one, or wrap the model anew.
+
+        Args:
+            support: the block's rows and columns.
+
         Raises:
+            ShapeMismatch: when the block reaches beyond the coordinates.
             UnsupportedModel: when the engine cannot, with the model's weights.
         """
 
