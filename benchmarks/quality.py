@@ -46,7 +46,7 @@ RATES = {
     "regular": (5e-5, 1e-4, 2e-4),
     "lora": (5e-4, 1e-3, 2e-3),
     "folded": (5e-4, 1e-3, 2e-3),
-    "adapter": (1e-3, 2e-3, 4e-3),
+    "adapter": (5e-4, 1e-3, 2e-3),
 }
 
 
@@ -204,8 +204,8 @@ def main() -> None:
         for name in options.methods:
             jobs = [
                 (lr, seed)
-                for seed in options.seeds
                 for lr in options.rates or RATES[name]
+                for seed in options.seeds
                 if (name, lr, seed) not in done
             ]
             basis = basis_for(METHODS[name], data) if jobs else None

@@ -122,7 +122,8 @@ def best_block(
     """The shape of the leading block of at most `entries` entries that holds the most energy.
 
     The energy of a block is estimated from its two sides, as if they were independent: the share
-    that its rows hold of the one, times the share that its columns hold of the other.
+    that its rows hold of the one, times the share that its columns hold of the other. (Thinner
+    blocks of 95% of that energy are cheaper; on SST-2 they were half a point worse.)
 
     Args:
         entries: at most so many.

@@ -37,7 +37,11 @@ from .run import Progress, Run, open_together
 #   lr               0     1e-5   5e-5   2e-4   1e-3
 #   intermediate   0.862  0.870  0.880  0.870  0.835   (0.836 in the original space)
 #   output         0.724  0.735  0.750  0.730  0.652   (0.339 in the original space)
-DEFAULT_LR = 5e-5
+#
+# Training in the basis likes gradients from further along: a block a layer (SST-2, the head trained
+# in the calibration too) came to a loss of 0.382 with 5e-5, 0.371 with 2e-4, 0.366 with 1e-3, and
+# an accuracy of .854, .858 and .851.
+DEFAULT_LR = 2e-4
 
 # That of `build_optimizer`.
 DEFAULT_HEAD_LR = 5e-4

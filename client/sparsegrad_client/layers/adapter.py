@@ -26,6 +26,7 @@ from ..sharding import add_here_, whole
 from ..sparse_vector import SparseEntries, SparseVector
 from ..support import Entries, Support, block_of
 from .base import SparseGradLinear
+from .changed import changed_product, one_product_is_cheaper
 from .plain import TRAINABLE_DTYPES, Layout, PlainLayer
 from .rotation import block_factors, fold_entries, tokens
 
@@ -65,6 +66,10 @@ class AdapterLinear(SparseGradLinear):
 
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x (W + V_R S U_Cᵀ)ᵀ + b."""
+        if self._fits_one_product(x):
+            _, W = self._plain()
+            down, up = self._factors(x.dtype)
+            return changed_product(x, W, self.bias, down, up)
         y: Tensor = self.base(x)
         down, up = self._factors(y.dtype)
         change = tokens(x).to(y.dtype) @ down
@@ -72,6 +77,20 @@ class AdapterLinear(SparseGradLinear):
             return torch.addmm(tokens(y), change, up).view(y.shape)
         # Multiplied into the output, in place: it is larger than all else together.
         return tokens(y).addmm_(change, up).view(y.shape)
+
+    def _fits_one_product(self, x: Tensor) -> bool:
+        """Whether W and the change can be summed: in a type that keeps the change, and for less."""
+        weight = self.base.weight
+        return (
+            self.layout is not None
+            and type(weight) is nn.Parameter  # FSDP shards it for whoever calls the base itself
+            and x.dtype == weight.dtype
+            and x.dtype in TRAINABLE_DTYPES
+            and not torch.is_autocast_enabled(x.device.type)
+            and one_product_is_cheaper(
+                x.numel() // self.in_features, self.out_features, self.in_features
+            )
+        )
 
     def _factors(
         self, dtype: torch.dtype
