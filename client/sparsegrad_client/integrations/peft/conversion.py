@@ -69,9 +69,7 @@ def from_adapter(model: nn.Module, adapter: Adapter, adapter_name: str = "defaul
     plain = model.get_base_model() if isinstance(model, PeftModel) else model
     changed = {name: delta for name, delta in adapter.layers.items() if len(delta)}
     if not changed:
-        raise InvalidInput(
-            f"{adapter.origin}: it changes no layer; train it first"
-        )
+        raise InvalidInput(f"{adapter.origin}: it changes no layer; train it first")
     config = SparseGradPeftConfig(
         basis=adapter.basis_reference,
         basis_digest=adapter.basis_digest,
