@@ -7,7 +7,8 @@ Layout (defined here, used everywhere in the client)::
     eigenvalues_in   r_in            of Σ GᵀG, falling, float64
     eigenvalues_out  r_out           of Σ GGᵀ, falling, float64
 
-A full basis has r_in = d_in and r_out = d_out. Column j of U belongs to eigenvalue j.
+A full basis has r_in = d_in and r_out = d_out. Column j of U belongs to eigenvalue j. U and V lie
+in memory column by column, since sparse steps and supports pick columns.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch
@@ -66,6 +67,8 @@ class GroupBasis:
             raise InvalidInput(f"basis group {self.name!r} names a layer twice: {self.layers}")
         self._check_side("U", self.U, "eigenvalues_in", self.eigenvalues_in)
         self._check_side("V", self.V, "eigenvalues_out", self.eigenvalues_out)
+        object.__setattr__(self, "U", _by_column(self.U))
+        object.__setattr__(self, "V", _by_column(self.V))
 
     def _check_side(self, name: str, basis: Tensor, spectrum: str, eigenvalues: Tensor) -> None:
         where = f"basis group {self.name!r}: {name}"
@@ -138,8 +141,8 @@ class GroupBasis:
             part = GroupBasis(
                 name=self.name,
                 layers=self.layers,
-                U=self.U[:, support.columns],
-                V=self.V[:, support.rows],
+                U=columns_of(self.U, support.columns.to(self.U.device)),
+                V=columns_of(self.V, support.rows.to(self.V.device)),
                 eigenvalues_in=self.eigenvalues_in[support.columns],
                 eigenvalues_out=self.eigenvalues_out[support.rows],
             )
@@ -149,6 +152,17 @@ class GroupBasis:
     def __deepcopy__(self, memo: dict[int, Any]) -> GroupBasis:
         # Nothing in it changes, so a copied model shares the basis as its layers do.
         return self
+
+
+def _by_column(matrix: Tensor) -> Tensor:
+    return matrix.T.contiguous().T
+
+
+def columns_of(
+    matrix: Float[Tensor, "rows columns"], chosen: Int64[Tensor, " k"]
+) -> Float[Tensor, "rows k"]:
+    """Some columns of U or V, copied as they lie in memory: column by column."""
+    return matrix.T.index_select(0, chosen).T
 
 
 @dataclass(frozen=True, eq=False)

@@ -175,6 +175,7 @@ class AdapterLinear(SparseGradLinear):
                 f"layer {self.name!r}: its weight is {W.dtype}; a block can move where the weight "
                 "is float32 or float64, since what it learned is folded into it"
             )
+        support.check_fits(self.group.r_out, self.group.r_in, self.name)
         U, V = self.part.on(W.device, W.dtype)
         indices = torch.arange(self.size, device=W.device)
         learned = self.coordinates.flatten()
@@ -184,4 +185,5 @@ class AdapterLinear(SparseGradLinear):
         self._resize()
 
     def _resize(self) -> None:
+        self.coordinates.grad = None  # it was of another block
         self.coordinates.data = self.coordinates.new_zeros(self.shape)

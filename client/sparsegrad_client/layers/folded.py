@@ -188,6 +188,7 @@ class FoldedLinear(SparseGradLinear):
     def move_(self, support: Support) -> None:
         """Train another block from now on; see the base class."""
         self._set_support(support, self.weight.device)
+        self.coordinates.grad = None  # it was of another block
         self._resize()
 
     def _resize(self) -> None:

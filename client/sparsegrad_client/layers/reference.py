@@ -89,6 +89,7 @@ class ReferenceLinear(SparseGradLinear):
         """Train another block from now on; see the base class."""
         W = self.dense_weight()
         self._set_support(support, W.device)
+        self.coordinates.grad = None  # it was of another block
         self._set_weight(W)
 
     def _set_weight(self, W: Float[Tensor, "d_out d_in"]) -> None:

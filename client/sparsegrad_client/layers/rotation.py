@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from ..basis import columns_of
+
 Directions = tuple[Float[Tensor, "d_in n_columns"], Float[Tensor, "d_out n_rows"]]
 
 
@@ -74,7 +76,7 @@ def fold_entries(
         V: basis of the output side.
     """
     rows, columns, block = touched_block(indices, values, U.shape[1])
-    product: Tensor = torch.linalg.multi_dot([V[:, rows], block, U[:, columns].T])
+    product: Tensor = torch.linalg.multi_dot([columns_of(V, rows), block, columns_of(U, columns).T])
     return product
 
 

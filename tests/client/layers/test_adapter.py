@@ -184,6 +184,25 @@ def test_a_move_changes_no_output_and_keeps_what_was_learned(kind: type) -> None
     torch.testing.assert_close(layer.dense_weight(), plain + change)
 
 
+@pytest.mark.parametrize("kind", [ReferenceLinear, FoldedLinear, AdapterLinear])
+def test_a_move_that_is_refused_changes_nothing(kind: type) -> None:
+    layer = _layer(Support.leading(3, 2), kind=kind)
+    layer.add_entries_(torch.arange(6), torch.arange(1.0, 7.0, dtype=torch.float64))
+    before = layer.dense_weight().clone()
+    with pytest.raises(ShapeMismatch, match="layer 'layer'"):
+        layer.move_(Support.leading(D_OUT + 1, 2))
+    assert torch.equal(layer.dense_weight(), before)
+    assert layer.coordinates.shape == (3, 2)
+
+
+@pytest.mark.parametrize("kind", [ReferenceLinear, FoldedLinear, AdapterLinear])
+def test_a_gradient_of_the_block_that_was_left_is_dropped(kind: type) -> None:
+    layer = _layer(Support.leading(3, 2), kind=kind)
+    layer(torch.ones(2, D_IN, dtype=torch.float64)).sum().backward()
+    layer.move_(Support(torch.tensor([4, 5, 6]), torch.tensor([2, 3])))
+    assert layer.coordinates.grad is None
+
+
 def test_moments_of_entries_that_a_move_left_are_there_when_it_comes_back() -> None:
     layer = _layer(Support.leading(2, 2))
     optimizer = build_optimizer(nn.ModuleDict({"layer": layer}), lr=0.1)
