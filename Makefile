@@ -33,8 +33,10 @@ lint: $(VENV)/.development  ## Ruff and mypy
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: $(VENV)/.development  ## Run the benchmarks
+bench: $(VENV)/.development  ## Run the benchmarks of speed and memory
 	$(BIN)/python benchmarks/hosvd.py
+	$(BIN)/python benchmarks/selection.py
+	$(BIN)/python benchmarks/training.py
 
 .PHONY: clean
 clean:  ## Remove the virtual environment

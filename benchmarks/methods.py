@@ -1,7 +1,8 @@
 """The ways to fine-tune that benchmarks compare, on the same layers of the same model.
 
 ``regular`` trains the layers' own weights, ``lora`` is PEFT's, ``reference`` is the paper's layer,
-``folded`` and ``adapter`` are our engines.
+``folded`` and ``adapter`` are our engines. ``limit`` trains one bias, that of the first of the
+layers: the time of going forward and back, which no method can be below.
 """
 
 from __future__ import annotations
@@ -100,21 +101,35 @@ def _regular(
     return _adamw(weights, head, lr, head_lr)
 
 
-def _lora(
+def _limit(
     model: nn.Module, groups: Sequence[LayerGroup], _: Basis | None, lr: float, head_lr: float
 ) -> Prepared:
-    from peft import LoraConfig, inject_adapter_in_model
+    bias = groups[0].layers[0].module.bias
+    if not isinstance(bias, nn.Parameter):
+        raise SystemExit("limit: the first of the layers has no bias to train")
+    _freeze_all_but(model, [bias])
+    return _adamw([bias], [], lr, head_lr)
 
-    head = head_of(model)
-    config = LoraConfig(
-        r=LORA_RANK,
-        lora_alpha=2 * LORA_RANK,
-        target_modules=[layer.path for group in groups for layer in group.layers],
-    )
-    inject_adapter_in_model(config, model)
-    weights = [p for name, p in model.named_parameters() if ".lora_" in name]
-    _freeze_all_but(model, [*weights, *head])
-    return _adamw(weights, head, lr, head_lr)
+
+def _lora(dropout: float) -> Callable[..., Prepared]:
+    def prepare(
+        model: nn.Module, groups: Sequence[LayerGroup], _: Basis | None, lr: float, head_lr: float
+    ) -> Prepared:
+        from peft import LoraConfig, inject_adapter_in_model
+
+        head = head_of(model)
+        config = LoraConfig(
+            r=LORA_RANK,
+            lora_alpha=2 * LORA_RANK,
+            lora_dropout=dropout,
+            target_modules=[layer.path for group in groups for layer in group.layers],
+        )
+        inject_adapter_in_model(config, model)
+        weights = [p for name, p in model.named_parameters() if ".lora_" in name]
+        _freeze_all_but(model, [*weights, *head])
+        return _adamw(weights, head, lr, head_lr)
+
+    return prepare
 
 
 def _sparse(config: SparseGradConfig) -> Callable[..., Prepared]:
@@ -138,12 +153,22 @@ METHODS = {
     method.name: method
     for method in (
         Method("regular", None, None, _regular),
-        Method("lora", None, None, _lora),
+        Method("lora", None, None, _lora(dropout=0.0)),
+        Method("lora-dropout", None, None, _lora(dropout=0.1)),
+        Method("limit", None, None, _limit),
         Method("reference", "role", None, _sparse(SparseGradConfig(engine="reference"))),
         Method("folded", "role", None, _sparse(SparseGradConfig(engine="folded"))),
         Method("adapter", "layer", RANK, _sparse(SparseGradConfig(engine="adapter"))),
     )
 }
+
+
+def adapter_variant(share: Share, block: tuple[int, int] | None) -> Method:
+    """The adapter engine on another kind of basis, or with a block of another size."""
+    shape = "" if block is None else f", {block[0]} x {block[1]}"
+    config = SparseGradConfig(engine="adapter", block=block)
+    rank = RANK if share == "layer" else None
+    return Method(f"adapter, a basis a {share}{shape}", share, rank, _sparse(config))
 
 
 def device() -> torch.device:

