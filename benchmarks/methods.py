@@ -104,9 +104,9 @@ def _regular(
 def _limit(
     model: nn.Module, groups: Sequence[LayerGroup], _: Basis | None, lr: float, head_lr: float
 ) -> Prepared:
-    bias = groups[0].layers[0].module.bias
-    if not isinstance(bias, nn.Parameter):
-        raise SystemExit("limit: the first of the layers has no bias to train")
+    first = groups[0].layers[0]
+    bias = nn.Parameter(first.weight.new_zeros(groups[0].d_out))
+    first.module.bias = bias
     _freeze_all_but(model, [bias])
     return _adamw([bias], [], lr, head_lr)
 
