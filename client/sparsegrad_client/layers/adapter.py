@@ -5,7 +5,8 @@
 It needs a support of few rows or few columns, known before the backward pass, and costs what LoRA
 of rank min(|R|, |C|) costs: S is multiplied with its longer side first. The base may be in any
 type, quantised too: no step is ever added to its weight. Where the columns are the fewer, the
-small projection x U_C is kept for the backward pass, not x.
+small projection x U_C is kept for the backward pass, not x. From some hundred tokens on, and where
+the types allow it, the change is added to the weight first (`changed`).
 
 `coordinates` is S, a parameter like any other: any optimizer can train it.
 """

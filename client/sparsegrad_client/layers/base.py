@@ -16,7 +16,7 @@ is a flat place in `coordinates`, a *position* one in all of W̃; they differ in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -105,6 +105,17 @@ class SparseGradLinear(nn.Module, ABC):
     def size(self) -> int:
         """How many coordinates there are in `coordinates`."""
         return self.part.r_out * self.part.r_in
+
+    @property
+    def selection(self) -> Literal["dynamic", "frozen", "block"]:
+        """Which entries a step changes; what ``auto`` came to."""
+        match self.support:
+            case None:
+                return "dynamic"
+            case Entries():
+                return "frozen"
+            case Support():
+                return "block"
 
     @property
     def _selects_in_backward(self) -> bool:

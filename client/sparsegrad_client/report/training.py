@@ -20,6 +20,7 @@ def outcome_rows(outcome: Outcome, metric: Metric) -> list[Row]:
     return [
         *rows,
         ("training loss, first and last step", *_ends(outcome.losses)),
+        ("engine, selection", "", f"{outcome.engine}, {outcome.selection}"),
         ("values of the model", "", f"{outcome.model_values:,}"),
         ("values of the sparse layers", "", f"{outcome.sparse_values:,}"),
         ("entries that a step updates", "", _share(outcome.entries, outcome.sparse_values)),

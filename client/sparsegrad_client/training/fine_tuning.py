@@ -69,6 +69,8 @@ class Outcome:
         before: the model with its new head, on the evaluation data.
         after: the trained model on the same data.
         losses: training loss of each optimizer step.
+        engine: how the sparse layers computed; what ``auto`` came to.
+        selection: which entries a step changed; what ``auto`` came to.
         sparse_values: values of the sparse layers' weights.
         entries: of those, how many one step changes.
         touched: of those, how many any step has changed.
@@ -81,6 +83,8 @@ class Outcome:
     before: Evaluation
     after: Evaluation
     losses: list[float]
+    engine: str
+    selection: str
     sparse_values: int
     entries: int
     touched: int
@@ -137,6 +141,8 @@ def fine_tune(
         before=before,
         after=after,
         losses=losses,
+        engine=layers[0].engine,
+        selection=layers[0].selection,
         sparse_values=sum(layer.out_features * layer.in_features for layer in layers),
         entries=sum(layer.entries for layer in layers),
         touched=sum(len(layer.delta) for layer in layers),

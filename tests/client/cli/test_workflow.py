@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,6 +66,8 @@ def test_a_basis_is_made_inspected_named_and_trained_with(
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["after"]["loss"] < results["before"]["loss"]
     assert results["entries"] == 4 * round(0.01 * 32 * 64)
+    assert (results["engine"], results["selection"]) == ("folded", "dynamic")
+    assert re.search(r"engine, selection\W+folded, dynamic", trained.stdout)
     config = json.loads((tmp_path / "out" / "merged" / "config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
 
@@ -86,6 +89,7 @@ def test_a_block_that_was_trained_beside_the_weights_loads_as_it_was(
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["sparse_values"] == 4 * 32 * 64
     assert results["entries"] == results["touched"] == 4 * 8 * 4
+    assert (results["engine"], results["selection"]) == ("adapter", "block")
     adapter = read_adapter(tmp_path / "out" / "adapter")
     config = SparseGradConfig(engine="adapter", selection="block", block=(8, 4))
     assert adapter.training == config
