@@ -42,8 +42,8 @@ def _write_group(folder: Path, group: GroupBasis) -> BasisGroup:
     file = folder / f"{group.name}.safetensors"
     save_file(
         {
-            "U": group.U,
-            "V": group.V,
+            "U": group.U.contiguous(),
+            "V": group.V.contiguous(),
             "eigenvalues_in": group.eigenvalues_in,
             "eigenvalues_out": group.eigenvalues_out,
         },
