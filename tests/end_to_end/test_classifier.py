@@ -117,7 +117,9 @@ def test_the_loaded_adapter_does_what_the_trained_model_did(
     batches = task.batches(task.table, batch_size=32, shuffle=False)
     found = evaluate(loaded, batches, "matthews")
     assert found.loss == pytest.approx(trained.results["after"]["loss"], abs=1e-5)
-    assert found.score == pytest.approx(trained.results["after"]["score"], abs=1e-9)
+    # The steps were folded one by one and are loaded as one sum: round-off may turn over a
+    # sentence or two of the 1,043 that lie on the border, 0.0015 each.
+    assert found.score == pytest.approx(trained.results["after"]["score"], abs=5e-3)
 
 
 def test_the_merged_model_gives_the_same_outputs(trained: Trained, loaded: Any, cola: Path) -> None:
