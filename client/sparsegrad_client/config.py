@@ -9,7 +9,8 @@ from typing import Literal, get_args
 from sparsegrad_shared.errors import InvalidInput
 
 Engine = Literal["auto", "reference", "folded", "adapter"]
-Selection = Literal["auto", "dynamic", "frozen", "block"]
+ChosenSelection = Literal["dynamic", "frozen", "block"]
+Selection = Literal["auto", ChosenSelection]
 Accumulate = Literal["gradients", "selected"]
 
 DEFAULT_DENSITY = 0.01  # the paper's share of a layer's entries

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
@@ -15,16 +14,15 @@ from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
 from .basis import Basis, GroupBasis
 from .calibration.batches import Batch
 from .calibration.ranks import Ranks
-from .config import SparseGradConfig
-from .fitting import check_shape, missing_layer
+from .config import ChosenSelection, SparseGradConfig
+from .fitting import block_shape, check_shape, missing_layer
 from .layers import ENGINES, choose, require_sparse_layers, sparse_layers
 from .layers.plain import PlainLayer, is_linear, read_plain
 from .selection import largest_entries
-from .support import Entries, Support, best_block, block_of, most_energetic
+from .support import Entries, Support, block_of, most_energetic
 from .trainable import trainable_names
 from .warm_up import Watched, all_entries, measure, rows_and_columns
 
-Chosen = Literal["dynamic", "frozen", "block"]
 Supports = Mapping[str, Support | Entries]
 
 
@@ -77,7 +75,9 @@ def sparsify(
     config = config or SparseGradConfig()
     batches = list(warm_up)
 
-    def choose_supports(selection: Chosen, replacements: Sequence[Replacement]) -> Supports:
+    def choose_supports(
+        selection: ChosenSelection, replacements: Sequence[Replacement]
+    ) -> Supports:
         return _warmed_up(model, basis, config, selection, replacements, batches, process_group)
 
     return _convert(model, basis, config, choose_supports)
@@ -95,7 +95,9 @@ def sparsify_for(
         positions: the places in W̃ that it changed, for each layer.
     """
 
-    def choose_supports(selection: Chosen, replacements: Sequence[Replacement]) -> Supports:
+    def choose_supports(
+        selection: ChosenSelection, replacements: Sequence[Replacement]
+    ) -> Supports:
         if selection == "dynamic":
             return {}
         return {
@@ -112,7 +114,7 @@ def _convert(
     model: nn.Module,
     basis: Basis,
     config: SparseGradConfig,
-    choose_supports: Callable[[Chosen, Sequence[Replacement]], Supports],
+    choose_supports: Callable[[ChosenSelection, Sequence[Replacement]], Supports],
 ) -> nn.Module:
     if sparse_layers(model):
         raise InvalidInput("the model is sparse already; give its plain self back by merge(model)")
@@ -147,7 +149,7 @@ def _warmed_up(
     model: nn.Module,
     basis: Basis,
     config: SparseGradConfig,
-    selection: Chosen,
+    selection: ChosenSelection,
     replacements: Sequence[Replacement],
     batches: Sequence[Batch],
     process_group: ProcessGroup | None,
@@ -171,10 +173,13 @@ def _warmed_up(
 
 
 def _support_of(
-    group: GroupBasis, config: SparseGradConfig, selection: Chosen, positions: Tensor | None
+    group: GroupBasis,
+    config: SparseGradConfig,
+    selection: ChosenSelection,
+    positions: Tensor | None,
 ) -> Support | Entries:
     if positions is None or positions.numel() == 0:  # saved before anything was trained
-        return Support.leading(*_block_shape(group, config))
+        return Support.leading(*block_shape(group, config))
     return Entries(positions) if selection == "frozen" else block_of(positions, group.r_in)
 
 
@@ -185,17 +190,10 @@ def _support(layer: Watched, config: SparseGradConfig) -> Support | Entries:
             kept = min(config.entries_of(group.d_out * group.d_in), energy.numel())
             return Entries(largest_entries(energy, kept, name=layer.name).cpu())
         case (rows, columns):
-            shape = _block_shape(group, config)
+            shape = block_shape(group, config)
             return most_energetic(shape, rows, columns)
         case _:
-            return Support.leading(*_block_shape(group, config))
-
-
-def _block_shape(group: GroupBasis, config: SparseGradConfig) -> tuple[int, int]:
-    if config.block is not None:
-        return config.block
-    entries = config.entries_of(group.d_out * group.d_in)
-    return best_block(entries, group.eigenvalues_out, group.eigenvalues_in)
+            return Support.leading(*block_shape(group, config))
 
 
 def merge(model: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Whether a basis fits a model: what is said where it does not."""
+"""How a basis meets a model: what is said where it does not fit, and how much of it trains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 from sparsegrad_shared.errors import ShapeMismatch, UnsupportedModel
 
-from .basis import Basis
+from .basis import Basis, GroupBasis
+from .config import SparseGradConfig
+from .support import best_block
 
 
 def missing_layer(basis: Basis, layer: str, linear: Iterable[str]) -> UnsupportedModel:
@@ -43,6 +45,19 @@ def check_shape(basis: Basis, layer: str, shape: tuple[int, int]) -> None:
             f"basis group {group.name!r} is {group.d_out} x {group.d_in}, layer {layer!r} is "
             f"{d_out} x {d_in}. {_origin(basis)}"
         )
+
+
+def block_shape(group: GroupBasis, config: SparseGradConfig) -> tuple[int, int]:
+    """Rows and columns of the block that trains in each layer of a group.
+
+    Args:
+        group: the basis; its eigenvalues shape the block where the config does not.
+        config: says the block, or how many entries it has at most.
+    """
+    if config.block is not None:
+        return config.block
+    entries = config.entries_of(group.d_out * group.d_in)
+    return best_block(entries, group.eigenvalues_out, group.eigenvalues_in)
 
 
 def _origin(basis: Basis) -> str:

@@ -16,7 +16,7 @@ is a flat place in `coordinates`, a *position* one in all of W̃; they differ in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from sparsegrad_shared.errors import InvalidInput
 
 from ..basis import Basis, GroupBasis
-from ..config import SparseGradConfig
+from ..config import ChosenSelection, SparseGradConfig
 from ..selection import check_finite, largest_entries
 from ..sparse_vector import SparseEntries
 from ..support import Entries, Support, block_of
@@ -107,7 +107,7 @@ class SparseGradLinear(nn.Module, ABC):
         return self.part.r_out * self.part.r_in
 
     @property
-    def selection(self) -> Literal["dynamic", "frozen", "block"]:
+    def selection(self) -> ChosenSelection:
         """Which entries a step changes; what ``auto`` came to."""
         match self.support:
             case None:

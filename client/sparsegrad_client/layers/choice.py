@@ -12,7 +12,7 @@ import torch
 
 from sparsegrad_shared.errors import UnsupportedModel
 
-from ..config import SparseGradConfig
+from ..config import ChosenSelection, SparseGradConfig
 from .plain import PlainLayer
 
 _LOG = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Choice:
     """
 
     engine: Literal["reference", "folded", "adapter"]
-    selection: Literal["dynamic", "frozen", "block"]
+    selection: ChosenSelection
     reason: str
 
 

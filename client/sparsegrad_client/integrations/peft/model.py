@@ -16,7 +16,8 @@ from sparsegrad_shared.errors import InvalidInput, UnsupportedModel, WrongBasis
 
 from ...adapters.delta import check_weights, weighted_sum
 from ...basis import Basis, GroupBasis
-from ...support import Support, best_block
+from ...fitting import block_shape
+from ...support import Support
 from .bases import basis_of
 from .config import SparseGradPeftConfig
 from .layer import SparseGradPeftLayer
@@ -211,10 +212,6 @@ def _support(config: SparseGradPeftConfig, group: GroupBasis) -> Support:
     Raises:
         ShapeMismatch: when it is larger than the coordinates.
     """
-    sizes = config.sizes()
-    block = sizes.block or best_block(
-        sizes.entries_of(group.d_out * group.d_in), group.eigenvalues_out, group.eigenvalues_in
-    )
-    support = Support.leading(*block)
+    support = Support.leading(*block_shape(group, config.sizes()))
     support.check_fits(group.r_out, group.r_in, group.layers[0])
     return support
