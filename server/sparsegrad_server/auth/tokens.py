@@ -66,6 +66,7 @@ def create(
         created=now,
         expires=expires,
         revoked=None,
+        last_used=None,
     )
     session.add(row)
     session.flush()

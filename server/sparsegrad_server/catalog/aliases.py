@@ -84,7 +84,9 @@ def move(
             "someone else moved it; look at it again, then decide"
         )
     if row is None:
-        session.add(AliasRow(namespace=namespace, name=name, alias=alias, version=version))
+        session.add(
+            AliasRow(namespace=namespace, name=name, alias=alias, version=version, protected=False)
+        )
     else:
         row.version = version
     session.add(

@@ -17,7 +17,7 @@ from sparsegrad_shared.bases import BasisManifest, BasisVersion
 from sparsegrad_shared.errors import UnknownBasis
 from sparsegrad_shared.references import BasisReference
 
-from .tables import AliasRow, BasisRow, CalibrationRow, VersionRow
+from .tables import AliasRow, BasisGroupRow, BasisRow, CalibrationRow, VersionRow
 
 EVERY_NAMESPACE = "*"
 _NAMED = 10  # versions and aliases that a message lists
@@ -32,9 +32,7 @@ def publish(
     """
     digest = manifest.digest()
     if session.get(BasisRow, digest) is None:
-        text = manifest.canonical_bytes().decode()
-        session.add(BasisRow(digest=digest, manifest=text, created=now))
-        session.flush()
+        _add(session, manifest, digest, now)
     under_name = (
         VersionRow.namespace == calibration.namespace,
         VersionRow.name == calibration.name,
@@ -50,10 +48,30 @@ def publish(
         digest=digest,
         calibration_id=calibration.id,
         created=now,
+        created_by=calibration.created_by,
+        pinned=False,
+        deleted=None,
     )
     session.add(version)
     session.flush()
     return version
+
+
+def _add(session: Session, manifest: BasisManifest, digest: str, now: datetime) -> None:
+    session.add(
+        BasisRow(
+            digest=digest,
+            manifest=manifest.canonical_bytes().decode(),
+            model=manifest.model.id,
+            dataset=manifest.dataset.id,
+            created=now,
+        )
+    )
+    session.flush()
+    for group in manifest.groups:
+        session.add(
+            BasisGroupRow(digest=digest, name=group.name, d_out=group.d_out, d_in=group.d_in)
+        )
 
 
 def resolve(session: Session, reference: BasisReference, namespace: str) -> VersionRow:

@@ -16,7 +16,7 @@ from sparsegrad_shared.calibrations import (
 from sparsegrad_shared.errors import CalibrationClosed, UnknownCalibration, UnknownGroup
 from sparsegrad_shared.references import parse_name
 
-from . import gradients
+from . import gradients, namespaces
 from .tables import CalibrationRow
 
 
@@ -38,9 +38,11 @@ def add(
         state="open",
         created=now,
         created_by=by,
+        expires=None,
         job_id=None,
     )
     session.add(row)
+    namespaces.open_account(session, namespace)
     session.flush()
     return row
 

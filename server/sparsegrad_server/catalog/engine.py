@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from alembic import command
 from alembic.config import Config
@@ -47,7 +48,7 @@ class Catalog:
 
     def migrate(self) -> None:
         """Bring the tables to this version's form; several processes may do so at once."""
-        with self._writer.begin() as connection:
+        with self._writer.connect() as connection, _free_to_rebuild(connection), connection.begin():
             command.upgrade(_alembic(connection), "head")
 
     def close(self) -> None:
@@ -60,6 +61,21 @@ def _alembic(connection: Connection) -> Config:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     return config
+
+
+@contextmanager
+def _free_to_rebuild(connection: Connection) -> Iterator[None]:
+    """Let a migration on SQLite rebuild a table that others name: it can alter none in place."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    # Not within a transaction, where SQLite would pass over it without a word.
+    driver = cast(DBAPIConnection, connection.connection.dbapi_connection)
+    _hold_foreign_keys(driver, hold=False)
+    try:
+        yield
+    finally:
+        _hold_foreign_keys(driver, hold=True)
 
 
 def _connect(url: str) -> Engine:
@@ -77,7 +93,13 @@ def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk when it returns
-    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+    _hold_foreign_keys(connection, hold=True)
+
+
+def _hold_foreign_keys(connection: DBAPIConnection, *, hold: bool) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA foreign_keys={'ON' if hold else 'OFF'}")
     cursor.close()
 
 

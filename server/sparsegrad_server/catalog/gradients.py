@@ -15,12 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.calibrations import GradientForm
-from sparsegrad_shared.errors import QuotaExceeded, SlotBusy, SlotTaken
+from sparsegrad_shared.errors import SlotBusy, SlotTaken
 
+from . import namespaces
 from .tables import CalibrationRow, GradientRow
 
 BUSY_RETRY_SECONDS = 1.0
@@ -109,6 +110,8 @@ def reserve(
 ) -> bool:
     """Reserve a slot for `upload`; False when the same bytes are stored there already.
 
+    From here on its bytes count as the namespace's.
+
     Raises:
         SlotTaken: when another gradient is stored there.
         SlotBusy: when a live upload writes there.
@@ -116,6 +119,8 @@ def reserve(
     row = find(session, slot)
     if not check_free(row, slot, arrival.digest, now):
         return False
+    # What a dead upload had reserved there is given back with the same stroke.
+    _charge(session, slot, arrival.bytes - (0 if row is None else row.bytes))
     if row is None:
         row = GradientRow(
             calibration_id=slot.calibration_id, group=slot.group, index=slot.index, state="writing"
@@ -152,23 +157,10 @@ def release(session: Session, slot: Slot, upload: str) -> None:
     """Give a slot back whose upload failed; nothing when it is another upload's by now."""
     row = find(session, slot)
     if row is not None and row.state == "writing" and row.reserved_by == upload:
+        _charge(session, slot, -row.bytes)
         session.delete(row)
 
 
-def check_quota(session: Session, namespace: str, bytes_more: int, limit: int) -> None:
-    """Hold a namespace to its quota, what is being written included.
-
-    Raises:
-        QuotaExceeded: when `bytes_more` would go over `limit`; says how much there is.
-    """
-    query = (
-        select(func.coalesce(func.sum(GradientRow.bytes), 0))
-        .join(CalibrationRow, CalibrationRow.id == GradientRow.calibration_id)
-        .where(CalibrationRow.namespace == namespace)
-    )
-    held_bytes = int(session.scalars(query).one())
-    if held_bytes + bytes_more > limit:
-        raise QuotaExceeded(
-            f"namespace {namespace} may hold {limit} bytes of gradients; it has {held_bytes}, "
-            f"and {bytes_more} more were asked for"
-        )
+def _charge(session: Session, slot: Slot, bytes_more: int) -> None:
+    calibration = session.get_one(CalibrationRow, slot.calibration_id)
+    namespaces.charge(session, calibration.namespace, bytes_more)

@@ -43,6 +43,15 @@ class Table(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime, int: BigInteger, str: String(500)}  # noqa: RUF012
 
 
+class NamespaceRow(Table):
+    """What a namespace holds, so that its quota is one row and not a sum over all gradients."""
+
+    __tablename__ = "namespaces"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    bytes: Mapped[int]  # of its gradients' bodies, those being written included
+
+
 class CalibrationRow(Table):
     """A calibration: its manifest, and whether it still takes gradients."""
 
@@ -52,9 +61,10 @@ class CalibrationRow(Table):
     namespace: Mapped[str] = mapped_column(index=True)
     name: Mapped[str]
     manifest: Mapped[str] = mapped_column(Text)  # CalibrationManifest as JSON
-    state: Mapped[str]  # open, finished
+    state: Mapped[str]  # open, finished, expired (its gradients are gone)
     created: Mapped[datetime]
     created_by: Mapped[str]  # the token's name
+    expires: Mapped[datetime | None]  # when its gradients may go; never when None
     job_id: Mapped[str | None]  # the job that `finish` started
 
 
@@ -85,10 +95,13 @@ class JobRow(Table):
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("jobs_by_state", "state", "created"),)
+    __table_args__ = (
+        Index("jobs_by_state", "state", "created"),
+        Index("jobs_by_calibration", "calibration_id", "kind", unique=True),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    calibration_id: Mapped[str] = mapped_column(ForeignKey("calibrations.id"), index=True)
+    calibration_id: Mapped[str] = mapped_column(ForeignKey("calibrations.id"))
     kind: Mapped[str]  # accumulate (while gradients arrive), publish (after finish)
     state: Mapped[str]  # queued, leased, done, failed
     phase: Mapped[str]
@@ -111,11 +124,28 @@ class BasisRow(Table):
 
     digest: Mapped[str] = mapped_column(primary_key=True)
     manifest: Mapped[str] = mapped_column(Text)  # BasisManifest, canonical bytes
+    model: Mapped[str] = mapped_column(index=True)  # the model's id, as the manifest has it
+    dataset: Mapped[str] = mapped_column(index=True)  # the data set's id, likewise
     created: Mapped[datetime]
 
 
+class BasisGroupRow(Table):
+    """The shape of a basis's group, for the search."""
+
+    __tablename__ = "basis_groups"
+    __table_args__ = (Index("basis_groups_by_shape", "d_out", "d_in"),)
+
+    digest: Mapped[str] = mapped_column(ForeignKey("bases.digest"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    d_out: Mapped[int]
+    d_in: Mapped[int]
+
+
 class VersionRow(Table):
-    """A version under a name; it never changes."""
+    """A version under a name; what it is never changes.
+
+    One that was deleted keeps its row, so that its number is never given out again.
+    """
 
     __tablename__ = "versions"
 
@@ -123,8 +153,29 @@ class VersionRow(Table):
     name: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     digest: Mapped[str] = mapped_column(ForeignKey("bases.digest"), index=True)
-    calibration_id: Mapped[str] = mapped_column(ForeignKey("calibrations.id"))
+    calibration_id: Mapped[str | None] = mapped_column(ForeignKey("calibrations.id"))
     created: Mapped[datetime]
+    created_by: Mapped[str]  # the name of the token that finished its calibration, or imported it
+    pinned: Mapped[bool]  # a pinned version cannot be deleted
+    deleted: Mapped[datetime | None]
+
+
+class TagRow(Table):
+    """A word that a version can be found by."""
+
+    __tablename__ = "tags"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["namespace", "name", "version"],
+            ["versions.namespace", "versions.name", "versions.version"],
+        ),
+        Index("tags_by_tag", "tag"),
+    )
+
+    namespace: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tag: Mapped[str] = mapped_column(primary_key=True)
 
 
 class AliasRow(Table):
@@ -142,6 +193,7 @@ class AliasRow(Table):
     name: Mapped[str] = mapped_column(primary_key=True)
     alias: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
+    protected: Mapped[bool]  # only an admin's token moves it
 
 
 class AliasChangeRow(Table):
@@ -172,3 +224,21 @@ class TokenRow(Table):
     created: Mapped[datetime]
     expires: Mapped[datetime | None]
     revoked: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]  # to the minute or so
+
+
+class AuditRow(Table):
+    """A change that somebody made or was refused: who, what, when, with what outcome."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_by_time", "at"), Index("audit_by_namespace", "namespace", "at"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    token_id: Mapped[str | None]  # None for the operator at the command line
+    token_name: Mapped[str]
+    namespace: Mapped[str | None]
+    action: Mapped[str]  # the route's template with its method, or the command
+    target: Mapped[str]  # what it was done to
+    status: Mapped[int]  # the HTTP status of the answer
+    request_id: Mapped[str]

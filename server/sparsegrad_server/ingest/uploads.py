@@ -26,7 +26,7 @@ from sparsegrad_shared.calibrations import GradientStored, GroupSpec
 from sparsegrad_shared.errors import InvalidInput
 
 from ..auth.principal import Principal
-from ..catalog import Catalog, calibrations, gradients
+from ..catalog import Catalog, calibrations, gradients, namespaces
 from ..catalog.gradients import Arrival, Slot
 from ..catalog.tables import CalibrationRow
 from ..jobs.queue import request_accumulation
@@ -122,7 +122,7 @@ class Uploads:
         # The same bytes again are fine at any time, for a client whose answer was lost.
         if gradients.check_free(gradients.find(session, slot), slot, promise.digest, now):
             calibrations.check_open(row)
-            gradients.check_quota(session, row.namespace, promise.size, self._quota)
+            namespaces.check_quota(session, row.namespace, promise.size, self._quota)
 
     def _reserve(self, slot: Slot, promise: Promise, arrival: Arrival, upload: str) -> bool:
         now = datetime.now(UTC)

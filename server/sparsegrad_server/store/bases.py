@@ -7,7 +7,7 @@ files or not at all, and is never changed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -60,3 +60,11 @@ class BasisStore(ABC):
         Raises:
             CorruptFile: when a file is missing or its bytes are others; names it.
         """
+
+    @abstractmethod
+    def digests(self) -> Iterator[str]:
+        """The published bases, in no order."""
+
+    @abstractmethod
+    def delete(self, digest: str) -> None:
+        """Remove a published basis, if it is there; a kill half-way leaves it not published."""

@@ -17,7 +17,7 @@ bfloat16 is `ml_dtypes.bfloat16`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -81,6 +81,10 @@ class GradientStore(ABC):
     @abstractmethod
     def delete(self, calibration_id: str) -> None:
         """Remove a calibration's gradients, if there are any."""
+
+    @abstractmethod
+    def calibrations(self) -> Iterator[str]:
+        """The calibrations that there is anything of, in no order."""
 
     def write(self, calibration_id: str, group: GroupSpec, index: int, tensors: Tensors) -> None:
         """Write a gradient into its slot; it is on disk when this returns."""

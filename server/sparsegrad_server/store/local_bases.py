@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,9 @@ from sparsegrad_shared.digests import verify_file
 from sparsegrad_shared.errors import CorruptFile
 
 from .bases import BasisStore
-from .files import Staging, flush, make_folder, place
+from .files import Staging, flush, make_folder, place, remove
+
+_FOLDER = re.compile("[0-9a-f]{64}")
 
 
 class LocalBasisStore(BasisStore):
@@ -60,6 +63,20 @@ class LocalBasisStore(BasisStore):
         for entry in manifest.files():
             verify_file(self.file(digest, entry.name), entry.digest)
         return manifest
+
+    def digests(self) -> Iterator[str]:
+        """The names of the folders, but for those set aside as damaged."""
+        return (
+            f"sha256:{path.name}" for path in self._root.iterdir() if _FOLDER.fullmatch(path.name)
+        )
+
+    def delete(self, digest: str) -> None:
+        """Rename the folder aside first, so that no half of it is ever seen."""
+        folder = self.folder(digest)
+        if folder.exists():
+            aside = folder.with_name(f"{folder.name}.deleted")
+            place(folder, aside)
+            remove(aside)
 
     def folder(self, digest: str) -> Path:
         """Where the basis of that digest is, or would be."""

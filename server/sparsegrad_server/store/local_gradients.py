@@ -128,6 +128,10 @@ class LocalGradientStore(GradientStore):
         """Remove a calibration's folder."""
         remove(self._root / calibration_id)
 
+    def calibrations(self) -> Iterator[str]:
+        """The names of the folders."""
+        return (path.name for path in self._root.iterdir())
+
 
 _ONLY_CHUNK = "c.0.0"
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy.orm import Session
 from support.gradient_stores import group_spec, manifest_of
 
-from sparsegrad_server.catalog import Catalog, calibrations, gradients
+from sparsegrad_server.catalog import Catalog, calibrations, gradients, namespaces
 from sparsegrad_server.catalog.gradients import Arrival, Slot
 from sparsegrad_shared.errors import Conflict, QuotaExceeded, SlotBusy, SlotTaken
 
@@ -75,10 +75,18 @@ def test_what_is_stored_is_taken_for_good(session: Session) -> None:
 
 def test_what_is_being_written_counts_against_the_quota(session: Session) -> None:
     reserve(session, "a", "first")
-    gradients.check_quota(session, "team", 100, 200)
+    namespaces.check_quota(session, "team", 100, 200)
     with pytest.raises(QuotaExceeded, match="it has 100"):
-        gradients.check_quota(session, "team", 101, 200)
-    gradients.check_quota(session, "rivals", 200, 200)
+        namespaces.check_quota(session, "team", 101, 200)
+    namespaces.check_quota(session, "rivals", 200, 200)
+
+
+def test_what_is_given_back_counts_no_more(session: Session) -> None:
+    reserve(session, "a", "first")
+    reserve(session, "b", "second", NOW + HOLD)
+    assert namespaces.bytes_held(session, "team") == 100
+    gradients.release(session, SLOT, "second")
+    assert namespaces.bytes_held(session, "team") == 0
 
 
 class Slots(RuleBasedStateMachine):
