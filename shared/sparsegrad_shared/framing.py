@@ -130,9 +130,19 @@ class Frame:
                 "data_offsets": [begin, end],
             }
             begin = end
-        text = json.dumps(entries, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        return _LENGTH.pack(len(text)) + text
+        text = json.dumps(entries, separators=(",", ":"))  # ASCII
+        return header_bytes(text + " " * (-len(text) % 8))
+
+
+def header_bytes(text: str) -> bytes:
+    """The bytes before a frame's data: the header's length, and its text."""
+    content = text.encode()
+    return _LENGTH.pack(len(content)) + content
+
+
+def header_text(head: bytes | memoryview) -> str:
+    """The text of a parsed header, without its length; `header_bytes` makes the bytes again."""
+    return bytes(head[_LENGTH.size :]).decode()
 
 
 def header_length(prefix: bytes) -> int:

@@ -21,7 +21,9 @@ from sparsegrad_shared.framing import (
     DType,
     Frame,
     RawTensor,
+    header_bytes,
     header_length,
+    header_text,
     parse_header,
 )
 
@@ -143,3 +145,10 @@ def test_a_malformed_header_is_refused_by_what_is_wrong_in_it(content: bytes, me
 def test_a_tensor_whose_bytes_do_not_fit_its_shape_cannot_be_made() -> None:
     with pytest.raises(InvalidTensor, match="has 16 bytes; got 3"):
         RawTensor("float32", (2, 2), memoryview(b"abc"))
+
+
+@given(frames)
+def test_a_headers_text_gives_its_bytes_again(frame: Frame) -> None:
+    content = b"".join(frame)
+    head = content[: parse_header(content).header_bytes]
+    assert header_bytes(header_text(head)) == head

@@ -30,6 +30,7 @@ from sparsegrad_shared.calibrations import (
     HosvdOptions,
     ModelSource,
 )
+from sparsegrad_shared.framing import header_text
 from sparsegrad_shared.jobs import JobStatus
 
 from .gradients import frame
@@ -123,6 +124,7 @@ class Workbench:
             bytes=body.size,
             count=count,
             zero_count=zero_count,
+            header=header_text(next(iter(body))),
         )
         slot = Slot(calibration_id, group.name, index)
         now = datetime.now(UTC)

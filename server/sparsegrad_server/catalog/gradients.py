@@ -50,6 +50,7 @@ class Arrival:
         bytes: of the body.
         count: gradients that it stands for.
         zero_count: how many of them are zero.
+        header: the text of the body's frame header, if it is known.
     """
 
     digest: str
@@ -58,6 +59,7 @@ class Arrival:
     bytes: int
     count: int
     zero_count: int
+    header: str | None = None
 
 
 def stored(session: Session, calibration_id: str, group: str) -> list[GradientRow]:
@@ -127,6 +129,7 @@ def reserve(
         )
         session.add(row)
     row.digest = arrival.digest
+    row.header = arrival.header
     row.form = arrival.form
     row.zero = arrival.zero
     row.bytes = arrival.bytes

@@ -56,6 +56,7 @@ class CalibrationRow(Table):
     """A calibration: its manifest, and whether it still takes gradients."""
 
     __tablename__ = "calibrations"
+    __table_args__ = (Index("calibrations_by_time", "created"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     namespace: Mapped[str] = mapped_column(index=True)
@@ -78,6 +79,9 @@ class GradientRow(Table):
     index: Mapped[int] = mapped_column("slot", primary_key=True, autoincrement=False)
     state: Mapped[str]  # writing, stored
     digest: Mapped[str]  # of the body's bytes
+    # The text of the body's frame header: with the tensors it gives the body's bytes again, so
+    # that they can be held to the digest. None for rows of the first schema.
+    header: Mapped[str | None] = mapped_column(Text)
     form: Mapped[str]  # dense, factored, sums
     zero: Mapped[bool]
     bytes: Mapped[int]  # of the body
@@ -148,6 +152,7 @@ class VersionRow(Table):
     """
 
     __tablename__ = "versions"
+    __table_args__ = (Index("versions_by_time", "created"),)
 
     namespace: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -206,7 +211,7 @@ class AliasChangeRow(Table):
     namespace: Mapped[str]
     name: Mapped[str]
     alias: Mapped[str]
-    version: Mapped[int]
+    version: Mapped[int]  # 0: it was deleted
     changed: Mapped[datetime]
     changed_by: Mapped[str]  # the token's name
 

@@ -17,7 +17,13 @@ from sparsegrad_shared.errors import (
     SparseGradError,
     TruncatedBody,
 )
-from sparsegrad_shared.framing import MAX_HEADER_BYTES, DType, FrameHeader, parse_header
+from sparsegrad_shared.framing import (
+    MAX_HEADER_BYTES,
+    DType,
+    FrameHeader,
+    header_text,
+    parse_header,
+)
 
 from ..hosvd.gram import check_sums
 from ..store.gradients import NUMPY_TYPES, Array
@@ -36,6 +42,7 @@ class CheckedGradient:
         zero: whether it is zero throughout.
         count: gradients that it stands for.
         zero_count: how many of them are zero.
+        header: the text of the frame's header.
     """
 
     form: GradientForm
@@ -43,6 +50,7 @@ class CheckedGradient:
     zero: bool
     count: int
     zero_count: int
+    header: str
 
 
 def check_gradient(
@@ -80,6 +88,7 @@ def _check(
         raise InvalidTensor(
             f"the frame has {header.total_bytes} bytes; {len(body)} came: nothing may follow it"
         )
+    text = header_text(body[: header.header_bytes])
     form = _form(header)
     _check_layouts(header, form, group)
     tensors = {
@@ -91,12 +100,12 @@ def _check(
     }
     zero = _check_entries(tensors, header)
     if form != "sums":
-        return CheckedGradient(form, tensors, zero, count=1, zero_count=int(zero))
+        return CheckedGradient(form, tensors, zero, count=1, zero_count=int(zero), header=text)
     count, zero_count = _counts(header.metadata)
     if index >= group.gradients:
         raise InvalidInput("a held-out slot takes a gradient to judge the basis on, not sums")
     check_sums(tensors["A_in"], tensors["A_out"], count - zero_count, normalize)
-    return CheckedGradient(form, tensors, zero, count, zero_count)
+    return CheckedGradient(form, tensors, zero, count, zero_count, text)
 
 
 def _form(header: FrameHeader) -> GradientForm:

@@ -97,6 +97,7 @@ class Uploads:
             bytes=promise.size,
             count=checked.count,
             zero_count=checked.zero_count,
+            header=checked.header,
         )
         stored = GradientStored(
             group=slot.group,

@@ -26,6 +26,8 @@ def upgrade() -> None:
     _fill_bases()
     op.create_index("ix_bases_model", "bases", ["model"])
     op.create_index("ix_bases_dataset", "bases", ["dataset"])
+    op.create_index("calibrations_by_time", "calibrations", ["created"])
+    op.create_index("versions_by_time", "versions", ["created"])
 
 
 def _add_tables() -> None:
@@ -80,6 +82,7 @@ def _add_columns() -> None:
     false, nobody = sa.false(), sa.literal("")
     op.add_column("tokens", sa.Column("last_used", _TIME, nullable=True))
     op.add_column("calibrations", sa.Column("expires", _TIME, nullable=True))
+    op.add_column("gradients", sa.Column("header", sa.Text(), nullable=True))
     with op.batch_alter_table("aliases") as aliases:
         aliases.add_column(
             sa.Column("protected", sa.Boolean(), nullable=False, server_default=false)
