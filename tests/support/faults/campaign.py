@@ -1,0 +1,221 @@
+"""Calibrations while a server, two workers and a client are killed at random moments.
+
+Half of the kills come right after something happened on the disk (an acknowledgement, a lease, a
+partial sum, a file in the staging folder, a basis in its place), the others at any time.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from sqlalchemy import func, select
+
+from sparsegrad_server.auth import tokens
+from sparsegrad_server.catalog import Catalog
+from sparsegrad_server.catalog.tables import JobRow
+from sparsegrad_server.settings import Settings
+from sparsegrad_server.store.files import make_folder
+
+from .contents import Contents
+from .journal import Known, read
+from .processes import Killable, command
+from .uploader import JOURNAL_FILE, STOP_FILE, upload_all
+
+LOOK_SECONDS = 0.002
+MOMENT_SECONDS = 2.0  # the longest wait for something to happen
+LINGER_SECONDS = 0.03  # after it has happened
+END_SECONDS = 300.0  # for what is begun to be done, once the kills are over
+VICTIMS = {"server": 4, "worker-0": 2, "worker-1": 2, "client": 2}  # by weight
+
+# Short leases, so that a worker's death costs a second; every partial sum is kept.
+_SETTINGS = {
+    "lease_seconds": "1",
+    "poll_seconds": "0.05",
+    "partial_seconds": "0",
+    "reservation_seconds": "2",
+    "worker_threads": "1",
+    "min_free_bytes": "0",
+    "max_concurrent_uploads": "4",
+}
+
+
+@dataclass
+class Campaign:
+    """What a campaign has left behind.
+
+    Attributes:
+        folder: of everything.
+        contents: what was calibrated.
+        kills: how often each process was killed.
+        moments: what the kills came after.
+        seconds: from the first kill to the last.
+    """
+
+    folder: Path
+    contents: Contents
+    kills: Counter[str] = field(default_factory=Counter)
+    moments: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def settings(self) -> Settings:
+        """The server's settings."""
+        return settings_of(self.folder)
+
+    @property
+    def known(self) -> dict[int, Known]:
+        """What the client was told."""
+        return read(self.folder / JOURNAL_FILE)
+
+
+def settings_of(folder: Path) -> Settings:
+    """The settings of a server below `folder`."""
+    return Settings(data=folder / "data", **_SETTINGS)  # type: ignore[arg-type]
+
+
+def run(
+    folder: Path,
+    contents: Contents,
+    kills: int,
+    most: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Campaign:
+    """Calibrate under so many kills; ends once everything that was begun is published.
+
+    Args:
+        folder: an empty one.
+        contents: what to calibrate; its seed is that of the kills too.
+        kills: how many.
+        most: calibrations to begin; without it as many as fit between the kills.
+        say: told about every kill.
+
+    Raises:
+        AssertionError: when a process ends by itself, or something never ends.
+    """
+    campaign = Campaign(folder, contents)
+    chance = random.Random(contents.seed)
+    with _processes(campaign, most) as processes:
+        began = monotonic()
+        for number in range(kills):
+            moment = _await_moment(campaign, chance)
+            victim = chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
+            _check_alive(processes)
+            processes[victim].kill()
+            processes[victim].restart()
+            campaign.kills[victim] += 1
+            campaign.moments[moment] += 1
+            say(f"{number + 1}/{kills}: {victim} after {moment}")
+        campaign.seconds = monotonic() - began
+        if most is None:
+            (folder / STOP_FILE).touch()
+        _await_end(processes)
+    return campaign
+
+
+def _await_moment(campaign: Campaign, chance: random.Random) -> str:
+    """Wait until something has happened, or for a while; says what."""
+    pause = threading.Event()
+    moments = _moments(campaign.settings, campaign.folder / JOURNAL_FILE)
+    moment = chance.choice([*moments, *["nothing"] * len(moments)])
+    if moment == "nothing":
+        pause.wait(chance.uniform(0, MOMENT_SECONDS))
+        return moment
+    look = moments[moment]
+    # Not always the first time: what is rare early on is then met as well.
+    for _ in range(chance.randint(1, 8)):
+        seen, until = look(), monotonic() + MOMENT_SECONDS
+        while look() == seen and monotonic() < until:
+            pause.wait(LOOK_SECONDS)
+    if chance.random() < 0.5:
+        pause.wait(chance.uniform(0, LINGER_SECONDS))
+    return moment
+
+
+def _moments(settings: Settings, journal: Path) -> dict[str, Callable[[], object]]:
+    """Things that change when something happens."""
+    return {
+        "an acknowledgement": lambda: journal.stat().st_size if journal.exists() else 0,
+        "a lease": lambda: _leases(settings),
+        "a partial sum": lambda: sorted(settings.partial_folder.glob("*/sums/*/*")),
+        "a staged file": lambda: _names(settings.staging_folder),
+        "a basis": lambda: _names(settings.bases_folder),
+    }
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def _leases(settings: Settings) -> int:
+    catalog = Catalog(settings.catalog_address)
+    with catalog.reading() as session:
+        leases = session.scalar(select(func.sum(JobRow.fence)))
+    catalog.close()
+    return int(leases or 0)
+
+
+def _check_alive(processes: dict[str, Killable]) -> None:
+    for process in processes.values():
+        if process.exit_code is not None:
+            raise AssertionError(
+                f"{process.name} ended by itself, code {process.exit_code}: {process.output}"
+            )
+
+
+def _await_end(processes: dict[str, Killable]) -> None:
+    code = processes["client"].join(END_SECONDS)
+    others = {name: process for name, process in processes.items() if name != "client"}
+    _check_alive(others)
+    if code != 0:
+        said = "\n".join(f"{name}: {process.output}" for name, process in processes.items())
+        raise AssertionError(f"the client did not come to its end (code {code})\n{said}")
+
+
+@contextmanager
+def _processes(campaign: Campaign, most: int | None) -> Iterator[dict[str, Killable]]:
+    settings, folder = campaign.settings, campaign.folder
+    make_folder(settings.data)
+    token = _new_token(settings)
+    port = _free_port()
+    environment = {
+        "SPARSEGRAD_DATA": str(settings.data),
+        **{f"SPARSEGRAD_{name.upper()}": value for name, value in _SETTINGS.items()},
+    }
+    serve = ["serve", "--no-worker", "--port", str(port)]
+    with ExitStack() as stack:
+
+        def start(name: str, *program: object) -> Killable:
+            process = Killable(name, folder / f"{name}.log", *program)  # type: ignore[arg-type]
+            stack.callback(process.kill)
+            return process
+
+        url = f"http://127.0.0.1:{port}"
+        yield {
+            "server": start("server", command, serve, environment),
+            "worker-0": start("worker-0", command, ["worker"], environment),
+            "worker-1": start("worker-1", command, ["worker"], environment),
+            "client": start("client", upload_all, url, token, folder, campaign.contents, most),
+        }
+
+
+def _new_token(settings: Settings) -> str:
+    catalog = Catalog(settings.catalog_address)
+    catalog.migrate()
+    with catalog.writing() as session:
+        token = tokens.create(session, "faults", "team", "write", datetime.now(UTC))
+    catalog.close()
+    return token.secret
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
