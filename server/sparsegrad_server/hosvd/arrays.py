@@ -15,8 +15,16 @@ Float64Array = NDArray[np.float64]
 GRADIENT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
+# Arrays whose largest entry is of such a size are left as they are: a product of three of them,
+# summed over a million entries, neither overflows nor loses what is not lost to rounding anyway.
+_LEAST_EXPONENT, _GREATEST_EXPONENT = -28, 16
+
+
 class Scaled(NamedTuple):
-    """`values * 2**exponent` is the array; the largest of |values| lies in [½, 1), or is 0."""
+    """`values * 2**exponent` is the array; |values| are neither too large nor too small to square.
+
+    Their largest lies in [2**-29, 2**16), or is 0.
+    """
 
     values: FloatArray
     exponent: int
@@ -43,9 +51,9 @@ def working_precision(array: NDArray[Any], name: str) -> FloatArray:
 
 
 def scaled(array: NDArray[Any], shape: tuple[int, ...], name: str) -> Scaled:
-    """A finite array, brought near 1 by a power of two, which loses nothing.
+    """A finite array; a very small or large one brought near 1 by a power of two, exactly.
 
-    The square of a small gradient would underflow in float32, that of a large one overflow.
+    The square of a very small gradient would underflow in float32, that of a large one overflow.
 
     Args:
         array: of any of `GRADIENT_DTYPES`.
@@ -60,9 +68,11 @@ def scaled(array: NDArray[Any], shape: tuple[int, ...], name: str) -> Scaled:
         raise ShapeMismatch(f"{name}: expected shape {shape}, got {np.shape(array)}")
     values = working_precision(array, name)
     largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
-    if not np.isfinite(largest) or np.isnan(values.sum()):
+    if not np.isfinite(largest):  # NaN is the largest and the least of whatever holds it
         raise NonFiniteGradient(f"{name}: expected finite values, got NaN or infinity")
     exponent = int(np.frexp(largest)[1])
+    if _LEAST_EXPONENT <= exponent <= _GREATEST_EXPONENT:
+        return Scaled(values, 0)
     return Scaled(np.ldexp(values, -exponent), exponent)
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, ShapeMismatch
 
 from .arrays import Float64Array, FloatArray, scaled, squared_norm, working_precision
-from .panels import PANEL_ROWS, add_product, add_symmetrized, mirrored, panels
+from .panels import PANEL_ROWS, add_symmetrized, mirrored, panels
+from .tiles import Product, add_products
 
 Normalization = Literal["none", "frobenius"]
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
@@ -105,8 +106,10 @@ class GramMatrices:
         values, exponent = scaled(G, (self.d_out, self.d_in), "G")
         weight = self._admit(squared_norm(values), exponent)
         if weight:
-            add_product(self._in, values, values, weight)
-            add_product(self._out, values.T, values.T, weight)
+            add_products(
+                Product(self._in, values, values, weight),
+                Product(self._out, values.T, values.T, weight),
+            )
 
     def add_factored(self, g: NDArray[Any], x: NDArray[Any]) -> None:
         """Add the gradient gᵀx, by the cheaper way (`cheapest_route`).
@@ -133,8 +136,9 @@ class GramMatrices:
             weight = self._admit(energy, exponent)
             factors = ((x_values, x_side), (g_values, (x_values @ x_values.T) @ g_values))
         if weight:
-            add_product(self._in, *factors[0], weight)
-            add_product(self._out, *factors[1], weight)
+            add_products(
+                Product(self._in, *factors[0], weight), Product(self._out, *factors[1], weight)
+            )
 
     def add_sums(
         self, A_in: NDArray[Any], A_out: NDArray[Any], count: int, *, zero_count: int = 0

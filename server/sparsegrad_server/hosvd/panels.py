@@ -1,8 +1,4 @@
-"""Sums of symmetric products, in the upper triangle, a panel of rows at a time.
-
-Half the work of whole products, and the only temporary is one panel, however large D is: in
-place of a full float32 product of D × D (485 MB at D = 11008), 256 rows of it.
-"""
+"""A symmetric matrix a panel of rows at a time: no temporary is larger than 256 rows of it."""
 
 from __future__ import annotations
 
@@ -10,20 +6,12 @@ import numpy as np
 
 from .arrays import Float64Array, FloatArray
 
-PANEL_ROWS = 256  # rows of a Gram matrix summed at once; the fastest of 128, 256, 512 and 1024
+PANEL_ROWS = 256
 
 
 def panels(size: int) -> range:
     """The first rows of the panels of a matrix of that size."""
     return range(0, size, PANEL_ROWS)
-
-
-def add_product(total: Float64Array, left: FloatArray, right: FloatArray, weight: float) -> None:
-    """Add weight · leftᵀ right, a symmetric product, to the upper triangle."""
-    for start in panels(len(total)):
-        stop = start + PANEL_ROWS
-        product = left[:, start:stop].T @ right[:, start:]
-        total[start:stop, start:] += np.multiply(product, weight, dtype=np.float64)
 
 
 def add_symmetrized(total: Float64Array, matrix: FloatArray) -> None:
