@@ -1,20 +1,41 @@
-"""Connections to the catalog: SQLite in the data folder by default, PostgreSQL by a URL."""
+"""Connections to the catalog: SQLite in the data folder by default, PostgreSQL by a URL.
+
+On SQLite there is one writer at a time. On PostgreSQL writers run side by side (READ COMMITTED),
+so whoever decides from a row locks it first; SQLite passes over these locks. They are taken in
+one order, so that no two transactions wait for one another:
+
+1. the calibration: uploads share it, its finish and its expiry take it alone;
+2. slots;
+3. jobs, those of one calibration together;
+4. the namespace, alone: its quota, and all that its names mean (versions, aliases, tags, pins).
+
+A row that two transactions may insert at once goes through `inserting`. A `reading()` session
+locks nothing, and PostgreSQL refuses it any lock.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
+from sparsegrad_shared.errors import InvalidInput
+
 BUSY_SECONDS = 30  # how long a writer waits for another one before it gives up
+CONNECT_SECONDS = 10
+CONNECTIONS = 40  # at most; as many as there are threads that answer requests
+_KEPT = 5  # connections that stay open when nothing happens
+_MIGRATION = 0x5BA5E6AD  # the key of PostgreSQL's advisory lock; any number, but always this one
 _BEGIN = "sparsegrad_begin"  # the execution option that says how a transaction begins
 
 
@@ -22,14 +43,26 @@ class Catalog:
     """The database, and the two ways into it.
 
     Args:
-        url: SQLAlchemy's URL of the database.
+        url: SQLAlchemy's URL of the database, `sqlite:///…` or `postgresql://…`.
+
+    Raises:
+        InvalidInput: when the URL cannot be read, or is of another kind of database.
     """
 
     def __init__(self, url: str) -> None:
-        self._reader = _connect(url)
-        # A deferred transaction that reads, then writes, fails at once when another one wrote in
-        # between; taking the write lock at the start makes it wait instead.
-        self._writer = self._reader.execution_options(**{_BEGIN: "IMMEDIATE"})
+        parsed = _parse(url)
+        reading: dict[str, Any] = {}
+        writing: dict[str, Any] = {}
+        if parsed.get_backend_name() == "sqlite":
+            self._engine = _sqlite(parsed)
+            # A deferred transaction that reads, then writes, fails at once when another one wrote
+            # in between; taking the write lock at the start makes it wait instead.
+            writing = {_BEGIN: "IMMEDIATE"}
+        else:
+            self._engine = _postgresql(parsed)
+            reading = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reader = self._engine.execution_options(**reading)
+        self._writer = self._engine.execution_options(**writing)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -41,19 +74,32 @@ class Catalog:
     def writing(self) -> Iterator[Session]:
         """A session whose changes are on disk when it ends, or, on an error, undone.
 
-        On SQLite there is one writer at a time: keep it short, and do no other I/O within.
+        On SQLite there is one writer at a time: keep it short, and do no other I/O within. On
+        PostgreSQL there are many: lock what you decide from, in the order given above.
         """
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def migrate(self) -> None:
-        """Bring the tables to this version's form; several processes may do so at once."""
+        """Bring the tables to this version's form; several processes may do so at once.
+
+        Raises:
+            InvalidInput: when a newer version of this program has changed them.
+        """
         with self._writer.connect() as connection, _free_to_rebuild(connection), connection.begin():
-            command.upgrade(_alembic(connection), "head")
+            if connection.dialect.name == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION)))
+            try:
+                command.upgrade(_alembic(connection), "head")
+            except CommandError as error:  # a revision that this program does not have
+                raise InvalidInput(
+                    f"the catalog was made by a newer version of sparsegrad-server ({error}): "
+                    "run that version, or one after it"
+                ) from None
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self._reader.dispose()
+        self._engine.dispose()
 
 
 def _alembic(connection: Connection) -> Config:
@@ -78,13 +124,44 @@ def _free_to_rebuild(connection: Connection) -> Iterator[None]:
         _hold_foreign_keys(driver, hold=True)
 
 
-def _connect(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidInput(
+            "catalog_url: expected SQLAlchemy's URL of a database, such as "
+            "postgresql://user:password@host/database; what came cannot be read"
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise InvalidInput(f"catalog_url: expected sqlite:/// or postgresql://; got {backend}://")
+    return parsed
+
+
+def _sqlite(url: URL) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,  # a connection that died while it lay idle is replaced without a word
+        max_overflow=CONNECTIONS - _KEPT,
+        pool_size=_KEPT,
+        connect_args={"connect_timeout": CONNECT_SECONDS},
+    )
+    event.listen(engine, "connect", _configure_postgresql)
+    return engine
+
+
+def _configure_postgresql(connection: DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+    cursor.close()
+    connection.commit()  # or the setting would go with the first transaction that is undone
 
 
 def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:

@@ -12,7 +12,7 @@ for dead, and whose slot another one took over, can change nothing any more.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -22,6 +22,7 @@ from sparsegrad_shared.calibrations import GradientForm
 from sparsegrad_shared.errors import SlotBusy, SlotTaken
 
 from . import namespaces
+from .inserting import insert_if_absent
 from .tables import CalibrationRow, GradientRow
 
 BUSY_RETRY_SECONDS = 1.0
@@ -79,8 +80,7 @@ def stored(session: Session, calibration_id: str, group: str) -> list[GradientRo
 
 def find(session: Session, slot: Slot) -> GradientRow | None:
     """The slot's row, as it is in the database now."""
-    key = (slot.calibration_id, slot.group, slot.index)
-    return session.get(GradientRow, key, populate_existing=True)
+    return session.get(GradientRow, _key(slot), populate_existing=True)
 
 
 def check_free(row: GradientRow | None, slot: Slot, digest: str, now: datetime) -> bool:
@@ -100,43 +100,41 @@ def check_free(row: GradientRow | None, slot: Slot, digest: str, now: datetime) 
             )
         return False
     if row.reserved_until > now:
-        raise SlotBusy(
-            f"{slot}: another upload is writing it now; come again in a moment",
-            retry_after=BUSY_RETRY_SECONDS,
-        )
+        raise _busy(slot)
     return True
 
 
 def reserve(
-    session: Session, slot: Slot, arrival: Arrival, upload: str, now: datetime, duration: timedelta
+    session: Session,
+    slot: Slot,
+    arrival: Arrival,
+    upload: str,
+    now: datetime,
+    duration: timedelta,
+    quota: int | None = None,
 ) -> bool:
     """Reserve a slot for `upload`; False when the same bytes are stored there already.
 
-    From here on its bytes count as the namespace's.
+    From here on its bytes count as the namespace's, which may hold `quota`.
 
     Raises:
         SlotTaken: when another gradient is stored there.
         SlotBusy: when a live upload writes there.
+        QuotaExceeded: when the namespace would hold too much.
     """
-    row = find(session, slot)
+    row = _locked(session, slot)
     if not check_free(row, slot, arrival.digest, now):
         return False
+    values = asdict(arrival)
+    values |= {"state": "writing", "reserved_by": upload, "reserved_until": now + duration}
     # What a dead upload had reserved there is given back with the same stroke.
-    _charge(session, slot, arrival.bytes - (0 if row is None else row.bytes))
-    if row is None:
-        row = GradientRow(
-            calibration_id=slot.calibration_id, group=slot.group, index=slot.index, state="writing"
-        )
-        session.add(row)
-    row.digest = arrival.digest
-    row.header = arrival.header
-    row.form = arrival.form
-    row.zero = arrival.zero
-    row.bytes = arrival.bytes
-    row.count = arrival.count
-    row.zero_count = arrival.zero_count
-    row.reserved_by = upload
-    row.reserved_until = now + duration
+    freed = 0 if row is None else row.bytes
+    if row is not None:
+        for name, value in values.items():
+            setattr(row, name, value)
+    elif not insert_if_absent(session, GradientRow, **asdict(slot), **values):
+        raise _busy(slot)  # another upload was quicker by a moment
+    _charge(session, slot, arrival.bytes - freed, quota)
     session.flush()
     return True
 
@@ -147,7 +145,7 @@ def held(session: Session, slot: Slot, upload: str) -> GradientRow:
     Raises:
         SlotBusy: when it is another upload's by now.
     """
-    row = find(session, slot)
+    row = _locked(session, slot)
     if row is None or row.state != "writing" or row.reserved_by != upload:
         raise SlotBusy(
             f"{slot}: this upload took so long that another one took over; send it again",
@@ -158,12 +156,28 @@ def held(session: Session, slot: Slot, upload: str) -> GradientRow:
 
 def release(session: Session, slot: Slot, upload: str) -> None:
     """Give a slot back whose upload failed; nothing when it is another upload's by now."""
-    row = find(session, slot)
+    row = _locked(session, slot)
     if row is not None and row.state == "writing" and row.reserved_by == upload:
         _charge(session, slot, -row.bytes)
         session.delete(row)
 
 
-def _charge(session: Session, slot: Slot, bytes_more: int) -> None:
+def _locked(session: Session, slot: Slot) -> GradientRow | None:
+    """The slot's row, which no other transaction changes until this one ends."""
+    return session.get(GradientRow, _key(slot), populate_existing=True, with_for_update=True)
+
+
+def _key(slot: Slot) -> tuple[str, str, int]:
+    return slot.calibration_id, slot.group, slot.index
+
+
+def _busy(slot: Slot) -> SlotBusy:
+    return SlotBusy(
+        f"{slot}: another upload is writing it now; come again in a moment",
+        retry_after=BUSY_RETRY_SECONDS,
+    )
+
+
+def _charge(session: Session, slot: Slot, bytes_more: int, quota: int | None = None) -> None:
     calibration = session.get_one(CalibrationRow, slot.calibration_id)
-    namespaces.charge(session, calibration.namespace, bytes_more)
+    namespaces.charge(session, calibration.namespace, bytes_more, quota)

@@ -33,6 +33,8 @@ def accumulate(work: Work) -> None:
 def _completed(work: Work) -> bool:
     """End the job unless something waits; decided in one transaction, so nothing is missed."""
     with work.catalog.writing() as session:
+        # An upload that ends now asks for the job's row: before this look, or after the job's end.
+        queue.held(session, work.lease)
         row = calibrations.get(session, work.calibration_id)
         if row.state == "open" and any(_waits(work, session, g) for g in work.manifest.groups):
             return False

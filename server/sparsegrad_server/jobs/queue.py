@@ -12,7 +12,8 @@ once, since they share the partial Gram matrices.
 
 Every lease has a higher fence than the one before it; whoever writes with an old fence gets
 `LeaseLost`. Each function works inside the caller's writing transaction and decides from rows and
-the time that it is given.
+the time that it is given. It locks the rows that it decides from (see `catalog.engine`); `claim`
+passes over those that others have locked, so that workers do not queue for one another.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Select, and_, case, or_, select
+from sqlalchemy import and_, case, or_, select
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.elements import ColumnElement
 
 from sparsegrad_shared.errors import JobFailed, Problem
 
+from ..catalog.inserting import insert_if_absent
+from ..catalog import phases
 from ..catalog.tables import JobRow
 
 JobKind = Literal["accumulate", "publish"]
@@ -59,10 +62,8 @@ def request_accumulation(
     One that waits or runs already will see the gradient; one that failed stays so, since
     `publish` meets the same fault and reports it.
     """
-    row = _job_of(session, calibration_id, "accumulate")
-    if row is None:
-        _insert(session, calibration_id, "accumulate", now or datetime.now(UTC))
-    elif row.state == "done":
+    row = _job_of(session, calibration_id, "accumulate", now or datetime.now(UTC))
+    if row.state == "done":
         _queue_anew(row, now or datetime.now(UTC))
 
 
@@ -72,9 +73,7 @@ def enqueue_publish(session: Session, calibration_id: str, now: datetime | None 
     A second call answers the same job. If that job has failed it is queued once more: whatever
     was wrong (a full disk, a damaged gradient put back from a copy) may have been mended.
     """
-    row = _job_of(session, calibration_id, "publish")
-    if row is None:
-        return _insert(session, calibration_id, "publish", now or datetime.now(UTC))
+    row = _job_of(session, calibration_id, "publish", now or datetime.now(UTC))
     if row.state == "failed":
         _queue_anew(row, now or datetime.now(UTC))
     return row
@@ -85,7 +84,14 @@ def claim(session: Session, worker: str, now: datetime, duration: timedelta) -> 
 
     A job whose worker was lost too often is failed on the way.
     """
-    while (row := session.scalars(_claimable(now)).first()) is not None:
+    mine: set[str] = set()  # calibrations whose jobs this transaction has locked
+    others: set[str] = set()  # and those of which another one has
+    while (row := _first_claimable(session, now, others)) is not None:
+        if row.calibration_id not in mine:
+            # What was read before the lock may have changed: lock, then look again.
+            locked = _lock_jobs(session, row.calibration_id)
+            (mine if locked else others).add(row.calibration_id)
+            continue
         if row.attempts >= MAX_ATTEMPTS:
             _end_exhausted(row, now)
             session.flush()
@@ -107,7 +113,7 @@ def held(session: Session, lease: Lease) -> JobRow:
     Raises:
         LeaseLost: when it is another's by now, or ended.
     """
-    row = session.get(JobRow, lease.job_id, populate_existing=True)
+    row = session.get(JobRow, lease.job_id, populate_existing=True, with_for_update=True)
     if row is None or row.state != "leased" or row.fence != lease.fence:
         raise LeaseLost(f"job {lease.job_id}: lease {lease.fence} of {lease.worker} has ended")
     return row
@@ -131,7 +137,8 @@ def report(
         LeaseLost: when it is another's by now, or ended.
     """
     row = held(session, lease)
-    row.phase, row.completed, row.total, row.updated = phase, completed, total, now
+    phases.enter(session, row, phase, now)
+    row.completed, row.total, row.updated = completed, total, now
 
 
 def complete(session: Session, lease: Lease, now: datetime, version: int | None = None) -> None:
@@ -143,7 +150,8 @@ def complete(session: Session, lease: Lease, now: datetime, version: int | None 
     row = held(session, lease)
     row.version = version
     row.error = None
-    row.phase, row.completed = "done", row.total
+    phases.enter(session, row, "done", now)
+    row.completed = row.total
     _end(row, "done", now)
 
 
@@ -184,19 +192,36 @@ def release(session: Session, lease: Lease, now: datetime) -> None:
     _give_back(row, now)
 
 
-def _job_of(session: Session, calibration_id: str, kind: JobKind) -> JobRow | None:
+def _job_of(session: Session, calibration_id: str, kind: JobKind, now: datetime) -> JobRow:
+    """The calibration's job of that kind, locked; a new one when there is none."""
+    row = _find(session, calibration_id, kind)
+    if row is None:
+        _insert(session, calibration_id, kind, now)
+        row = _find(session, calibration_id, kind)
+    if row is None:
+        raise RuntimeError(f"the {kind} job of {calibration_id} was deleted as it was inserted")
+    return row
+
+
+def _find(session: Session, calibration_id: str, kind: JobKind) -> JobRow | None:
     return session.scalars(
-        select(JobRow).where(JobRow.calibration_id == calibration_id, JobRow.kind == kind)
+        select(JobRow)
+        .where(JobRow.calibration_id == calibration_id, JobRow.kind == kind)
+        .with_for_update(),
+        execution_options={"populate_existing": True},
     ).one_or_none()
 
 
-def _insert(session: Session, calibration_id: str, kind: JobKind, now: datetime) -> JobRow:
-    row = JobRow(
+def _insert(session: Session, calibration_id: str, kind: JobKind, now: datetime) -> None:
+    insert_if_absent(
+        session,
+        JobRow,
         id=uuid.uuid4().hex,
         calibration_id=calibration_id,
         kind=kind,
         state="queued",
         phase="waiting for a worker",
+        phase_began=None,
         completed=0,
         total=0,
         worker=None,
@@ -208,13 +233,20 @@ def _insert(session: Session, calibration_id: str, kind: JobKind, now: datetime)
         created=now,
         updated=now,
     )
-    session.add(row)
-    session.flush()
-    return row
 
 
-def _claimable(now: datetime) -> Select[JobRow]:
-    """Jobs that wait, or whose lease ran out, and whose calibration no other worker has."""
+def _lock_jobs(session: Session, calibration_id: str) -> bool:
+    """Lock all jobs of a calibration without waiting; False when another has one of them."""
+    jobs = select(JobRow.id).where(JobRow.calibration_id == calibration_id)
+    locked = session.scalars(jobs.with_for_update(skip_locked=True)).all()
+    return len(locked) == len(session.scalars(jobs).all())
+
+
+def _first_claimable(session: Session, now: datetime, passed_over: set[str]) -> JobRow | None:
+    """The job that is next, of those that wait, or whose lease ran out.
+
+    None of a calibration of which a worker has another job, or of those that are passed over.
+    """
     other = aliased(JobRow)
     busy = (
         select(other.id)
@@ -227,12 +259,13 @@ def _claimable(now: datetime) -> Select[JobRow]:
         .exists()
     )
     publications_first = case((JobRow.kind == "publish", 0), else_=1)
-    return (
+    return session.scalars(
         select(JobRow)
-        .where(_free(now), ~busy)
+        .where(_free(now), ~busy, JobRow.calibration_id.not_in(passed_over))
         .order_by(publications_first, JobRow.created, JobRow.id)
-        .limit(1)
-    )
+        .limit(1),
+        execution_options={"populate_existing": True},
+    ).first()
 
 
 def _free(now: datetime) -> ColumnElement[bool]:
@@ -248,7 +281,7 @@ def _queue_anew(row: JobRow, now: datetime) -> None:
 
 def _give_back(row: JobRow, now: datetime) -> None:
     row.state = "queued"
-    row.phase = "waiting for a worker"
+    row.phase, row.phase_began = "waiting for a worker", None
     row.completed = row.total = 0
     row.worker = None
     row.leased_until = None
@@ -259,6 +292,7 @@ def _end(row: JobRow, state: Literal["done", "failed"], now: datetime) -> None:
     row.state = state
     row.worker = None
     row.leased_until = None
+    row.phase_began = None
     row.updated = now
 
 
