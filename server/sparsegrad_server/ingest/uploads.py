@@ -128,17 +128,19 @@ class Uploads:
     def _reserve(self, slot: Slot, promise: Promise, arrival: Arrival, upload: str) -> bool:
         now = datetime.now(UTC)
         with self._catalog.writing() as session:
-            row = calibrations.get(session, slot.calibration_id)
+            row = calibrations.share(session, slot.calibration_id)
             self._check_writable(session, row, slot, promise, now)
-            return gradients.reserve(session, slot, arrival, upload, now, self._reservation)
+            return gradients.reserve(
+                session, slot, arrival, upload, now, self._reservation, self._quota
+            )
 
     def _write(self, slot: Slot, group: GroupSpec, tensors: Tensors, upload: str) -> None:
         with (
             self._store.stage(slot.calibration_id, group, slot.index, tensors) as staged,
             self._catalog.writing() as session,
         ):
+            calibrations.check_open(calibrations.share(session, slot.calibration_id))
             row = gradients.held(session, slot, upload)
-            calibrations.check_open(calibrations.get(session, slot.calibration_id))
             staged.place()
             row.state = "stored"
             request_accumulation(session, slot.calibration_id)
