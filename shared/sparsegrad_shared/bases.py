@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from datetime import datetime
+from statistics import fmean
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -25,6 +27,11 @@ from .references import Digest, QualifiedName, Segment
 MANIFEST_FILE = "manifest.json"
 REPORT_FILE = "report.json"
 BASIS_TENSORS = ("U", "V", "eigenvalues_in", "eigenvalues_out")
+
+
+def basis_file(group: str) -> str:
+    """The name of a group's file."""
+    return f"{group}.safetensors"
 
 
 class FileEntry(Model):
@@ -128,42 +135,47 @@ class PublishedVersion(Answer):
         return f"{self.name}@{self.version}"
 
 
-class BasisVersion(PublishedVersion):
+class VersionMarks(PublishedVersion):
+    """A version, and what people have put on it.
+
+    Attributes:
+        tags: words that it can be found by, in order.
+        pinned: whether it cannot be deleted.
+    """
+
+    tags: tuple[Segment, ...] = ()
+    pinned: bool = False
+
+
+class BasisVersion(VersionMarks):
     """A version with all that is known of it."""
 
     created: datetime
-    calibration: Segment
+    created_by: str = Field(default="", description="the name of the token that published it")
+    calibration: Segment | None = Field(description="where it was computed; none when imported")
     aliases: tuple[Segment, ...] = ()
     manifest: BasisManifest
 
 
 class BasisList(Answer):
-    """The answer to a search; newest first."""
+    """A page of the answer to a search; newest first."""
 
     bases: tuple[BasisVersion, ...]
+    next: str | None = Field(default=None, description="`after` of the next page, if there is one")
 
 
-class AliasTarget(Model):
-    """What an alias shall name."""
+class ImportStatus(Answer):
+    """How far an import has come.
 
-    version: int = Field(ge=1)
+    Attributes:
+        digest: the basis's identity.
+        missing: files that have to be sent.
+        version: what it was published as, once nothing is missing.
+    """
 
-
-class AliasChange(Answer):
-    """One entry of an alias's history."""
-
-    version: int
-    changed: datetime
-    by: str = Field(description="the name of the token that set it")
-
-
-class AliasStatus(Answer):
-    """What an alias names at present, and has named before; newest first."""
-
-    name: QualifiedName
-    alias: Segment
-    version: int
-    history: tuple[AliasChange, ...]
+    digest: Digest
+    missing: tuple[FileEntry, ...]
+    version: PublishedVersion | None
 
 
 class GroupDifference(Answer):
@@ -183,6 +195,16 @@ class GroupDifference(Answer):
     angles_in: tuple[float, ...]
     angles_out: tuple[float, ...]
 
+    @property
+    def shared_in(self) -> float:
+        """Share of the input subspace that both have: the mean cos² of the angles."""
+        return _mean_squared_cosine(self.angles_in)
+
+    @property
+    def shared_out(self) -> float:
+        """Share of the output subspace that both have."""
+        return _mean_squared_cosine(self.angles_out)
+
 
 class BasisDifference(Answer):
     """Principal angles between the leading subspaces of two bases, group by group."""
@@ -190,3 +212,7 @@ class BasisDifference(Answer):
     a: Digest
     b: Digest
     groups: tuple[GroupDifference, ...]
+
+
+def _mean_squared_cosine(angles: tuple[float, ...]) -> float:
+    return fmean(math.cos(angle) ** 2 for angle in angles)

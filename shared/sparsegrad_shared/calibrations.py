@@ -18,11 +18,14 @@ from .references import QualifiedName, Segment
 
 MAX_EXTENT = 1 << 20  # entries along one axis of a weight; the largest vocabularies have 2^18
 MAX_SLOTS = 1_000_000
+MAX_TAGS = 64  # of one version
+MAX_TTL_SECONDS = 10 * 365 * 86_400
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 LayerPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,300}$")]
 GradientForm = Literal["dense", "factored", "sums"]
 Normalization = Literal["none", "frobenius"]
+CalibrationState = Literal["open", "finished", "expired"]
 FORM_TENSORS: dict[GradientForm, tuple[str, ...]] = {
     "dense": ("G",),
     "factored": ("g", "x"),
@@ -113,6 +116,9 @@ class CalibrationManifest(Model):
         dataset: the data that they come from.
         groups: the groups, each name once.
         options: how the basis is computed.
+        tags: words that the version will be found by.
+        ttl_seconds: seconds after which the gradients may go; the server's default when None.
+            The basis stays.
     """
 
     name: QualifiedName = Field(examples=["team/minilm-cola"])
@@ -120,6 +126,8 @@ class CalibrationManifest(Model):
     dataset: DatasetSource
     groups: Annotated[tuple[GroupSpec, ...], Field(min_length=1, max_length=1_000)]
     options: HosvdOptions = HosvdOptions()
+    tags: Annotated[tuple[Segment, ...], Field(max_length=MAX_TAGS)] = ()
+    ttl_seconds: Annotated[float, Field(gt=0, le=MAX_TTL_SECONDS)] | None = None
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> CalibrationManifest:
@@ -173,15 +181,40 @@ class GroupArrivals(Answer):
     zero: int
 
 
-class CalibrationStatus(Answer):
-    """A calibration's present state; a client that was cut off sends what is missing."""
+class CalibrationSummary(Answer):
+    """A calibration in a list.
+
+    Attributes:
+        id: its id.
+        name: what its basis is published as.
+        state: open: it takes gradients; finished: its basis is computed or being computed;
+            expired: its gradients are gone, or go at the next clearing up.
+        created: when it was opened.
+        created_by: the name of the token that opened it.
+        expires: when its gradients may go; never when None.
+        job: the job that `finish` started.
+    """
 
     id: Segment
     name: QualifiedName
-    state: Literal["open", "finished"]
+    state: CalibrationState
     created: datetime
+    created_by: str = ""
+    expires: datetime | None = None
+    job: Segment | None = None
+
+
+class CalibrationList(Answer):
+    """A page of calibrations; newest first."""
+
+    calibrations: tuple[CalibrationSummary, ...]
+    next: str | None = Field(default=None, description="`after` of the next page, if there is one")
+
+
+class CalibrationStatus(CalibrationSummary):
+    """A calibration's present state; a client that was cut off sends what is missing."""
+
     groups: tuple[GroupArrivals, ...]
-    job: Segment | None = Field(default=None, description="the job that `finish` started")
 
 
 class GradientStored(Answer):

@@ -18,10 +18,12 @@
     │   ├── UnknownGroup             404
     │   ├── UnknownJob               404
     │   └── UnknownBasis             404
+    │       └── DeletedBasis         410  there was one, and its number is never given out again
     ├── Conflict                     409  right in itself, but not in the present state
     │   ├── SlotTaken                409  another gradient is stored at that index
     │   ├── SlotBusy                 409  another upload is writing that index now
     │   ├── CalibrationClosed        409
+    │   ├── VersionInUse             409  an alias or a pin holds it
     │   └── NoGradients              409
     ├── PreconditionFailed           412  a compare-and-set that lost
     ├── BodyTooLarge                 413
@@ -64,6 +66,7 @@ class Problem(BaseModel):
     detail: str
     instance: str | None = None
     retry_after: float | None = Field(default=None, description="seconds")
+    request_id: str | None = Field(default=None, description="what the server's log has it under")
 
 
 class SparseGradError(Exception):
@@ -194,6 +197,13 @@ class UnknownBasis(NotFound):
     title = "Unknown basis"
 
 
+class DeletedBasis(UnknownBasis):
+    """A version or an alias that was deleted."""
+
+    status = 410
+    title = "Deleted basis"
+
+
 class Conflict(SparseGradError):
     """A request that is right in itself, but not in the present state."""
 
@@ -214,9 +224,15 @@ class SlotBusy(Conflict):
 
 
 class CalibrationClosed(Conflict):
-    """The calibration was finished and takes no more gradients."""
+    """The calibration was finished, or has expired, and takes no more gradients."""
 
-    title = "Calibration is finished"
+    title = "Calibration is closed"
+
+
+class VersionInUse(Conflict):
+    """A version that cannot be deleted, since an alias or a pin holds it."""
+
+    title = "Version is in use"
 
 
 class NoGradients(Conflict):

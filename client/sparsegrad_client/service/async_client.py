@@ -13,8 +13,8 @@ from typing import Any, Self, TypeVar
 import httpx
 from httpx_sse import EventSource, aconnect_sse
 
+from sparsegrad_shared.aliases import AliasStatus
 from sparsegrad_shared.bases import (
-    AliasStatus,
     BasisDifference,
     BasisList,
     BasisVersion,

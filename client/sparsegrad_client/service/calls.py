@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
+from sparsegrad_shared.aliases import AliasStatus, AliasTarget
 from sparsegrad_shared.bases import (
-    AliasStatus,
-    AliasTarget,
     BasisDifference,
     BasisList,
     BasisVersion,

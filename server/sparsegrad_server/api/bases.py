@@ -4,83 +4,73 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import Field
 
 from sparsegrad_shared.bases import (
     MANIFEST_FILE,
     BasisDifference,
     BasisList,
     BasisManifest,
-    BasisVersion,
 )
-from sparsegrad_shared.calibrations import Text
 from sparsegrad_shared.digests import content_digest
-from sparsegrad_shared.errors import NotFound
-from sparsegrad_shared.references import BasisReference, Digest, QualifiedName, Segment
+from sparsegrad_shared.errors import NotFound, Overloaded
+from sparsegrad_shared.references import BasisReference, Digest
+from sparsegrad_shared.search import BasisQuery
 
-from ..catalog import bases
+from ..auth.principal import Principal
+from ..catalog import Catalog, bases
+from ..catalog.search import search
 from ..jobs.difference import difference
-from .dependencies import BasesOf, CatalogOf, Reader
+from .dependencies import BasesOf, CatalogOf, ComparisonsOf, Reader
+from .visibility import VisibleVersion
+
+WAITING = 8  # comparisons that may wait for the one that is worked out
 
 router = APIRouter(tags=["bases"], prefix="/bases")
-
-Version = Annotated[int, Field(ge=1)]
 
 
 @router.get("")
 def search_bases(
-    principal: Reader,
-    catalog: CatalogOf,
-    ref: str | None = None,
-    name: QualifiedName | None = None,
-    model: Text | None = None,
-    digest: Digest | None = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    query: Annotated[BasisQuery, Query()], principal: Reader, catalog: CatalogOf
 ) -> BasisList:
     """The bases that the token may see, newest first; with `ref`, exactly the one it names."""
     with catalog.reading() as session:
-        if ref is not None:
-            reference = BasisReference.parse(ref)
-            row = bases.resolve(session, reference, principal.namespace)
-            return BasisList(bases=(bases.describe(session, row),))
-        found = bases.search(
-            session, principal.namespace, name=name, model=model, digest=digest, limit=limit
-        )
-        return BasisList(bases=tuple(found))
+        if query.ref is None:
+            return search(session, query, principal.namespace)
+        reference = BasisReference.parse(query.ref)
+        row = bases.resolve(session, reference, principal.namespace)
+        return BasisList(bases=tuple(bases.describe(session, [row])))
 
 
 @router.get("/{a}/diff/{b}")
-def compare_bases(
-    a: Digest, b: Digest, principal: Reader, catalog: CatalogOf, store: BasesOf
+async def compare_bases(
+    a: Digest,
+    b: Digest,
+    principal: Reader,
+    catalog: CatalogOf,
+    store: BasesOf,
+    comparisons: ComparisonsOf,
 ) -> BasisDifference:
-    """Principal angles between the leading subspaces of two bases, for each group of both."""
+    """Principal angles between the leading subspaces of two bases, for each group of both.
+
+    One is worked out at a time, apart from the event loop; few may wait, then it is 429.
+    """
+    if comparisons.statistics().tasks_waiting >= WAITING:
+        raise Overloaded("bases are being compared, and others wait; come again", retry_after=2)
+    manifests = await run_sync(_manifests, catalog, principal, (a, b))
+    return await run_sync(difference, store, *manifests, limiter=comparisons)
+
+
+def _manifests(
+    catalog: Catalog, principal: Principal, digests: tuple[str, str]
+) -> tuple[BasisManifest, BasisManifest]:
     with catalog.reading() as session:
-        manifests = [
-            bases.describe(
-                session, bases.resolve(session, BasisReference.parse(digest), principal.namespace)
-            ).manifest
-            for digest in (a, b)
-        ]
-    return difference(store, *manifests)
-
-
-def _visible(
-    namespace: Segment, name: Segment, version: Version, principal: Reader, catalog: CatalogOf
-) -> BasisVersion:
-    with catalog.reading() as session:
-        reference = BasisReference(namespace, name, version)
-        return bases.describe(session, bases.resolve(session, reference, principal.namespace))
-
-
-VisibleVersion = Annotated[BasisVersion, Depends(_visible)]
-
-
-@router.get("/{namespace}/{name}/versions/{version}")
-def get_version(basis: VisibleVersion) -> BasisVersion:
-    """A version: its manifest, where it comes from, and the aliases that name it."""
-    return basis
+        for digest in digests:
+            bases.resolve(session, BasisReference.parse(digest), principal.namespace)
+        found = bases.manifests_of(session, set(digests))
+    return found[digests[0]], found[digests[1]]
 
 
 @router.get("/{namespace}/{name}/versions/{version}/files/{file}", response_class=FileResponse)

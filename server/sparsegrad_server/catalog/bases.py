@@ -1,77 +1,116 @@
 """Bases and their versions, as the catalog knows them.
 
-`namespace` is what the caller may see: one namespace, or `EVERY_NAMESPACE`.
+`namespace` is what the caller may see: one namespace, or `namespaces.EVERY_NAMESPACE`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from sparsegrad_shared.bases import BasisManifest, BasisVersion
-from sparsegrad_shared.errors import UnknownBasis
+from sparsegrad_shared.bases import BasisManifest, BasisVersion, PublishedVersion
+from sparsegrad_shared.calibrations import MAX_TAGS
+from sparsegrad_shared.errors import DeletedBasis, UnknownBasis
 from sparsegrad_shared.references import BasisReference
 
-from .tables import AliasRow, BasisGroupRow, BasisRow, CalibrationRow, VersionRow
+from . import calibrations, namespaces, tags
+from .inserting import insert_if_absent
+from .tables import AliasRow, BasisGroupRow, BasisRow, CalibrationRow, TagRow, VersionRow
 
-EVERY_NAMESPACE = "*"
 _NAMED = 10  # versions and aliases that a message lists
 
 
 def publish(
     session: Session, manifest: BasisManifest, calibration: CalibrationRow, now: datetime
 ) -> VersionRow:
-    """Name a basis whose files are in the store: the next version of the calibration's name.
-
-    The same content under the same name is the version that it was before.
-    """
-    digest = manifest.digest()
-    if session.get(BasisRow, digest) is None:
-        _add(session, manifest, digest, now)
-    under_name = (
-        VersionRow.namespace == calibration.namespace,
-        VersionRow.name == calibration.name,
-    )
-    same = session.scalars(select(VersionRow).where(*under_name, VersionRow.digest == digest))
-    if (version := same.one_or_none()) is not None:
-        return version
-    latest = session.scalar(select(func.max(VersionRow.version)).where(*under_name))
-    version = VersionRow(
-        namespace=calibration.namespace,
-        name=calibration.name,
-        version=(latest or 0) + 1,
-        digest=digest,
+    """Name a basis whose files are in the store: the next version of the calibration's name."""
+    return add_version(
+        session,
+        manifest,
+        calibration.namespace,
+        calibration.name,
+        by=calibration.created_by,
+        now=now,
         calibration_id=calibration.id,
-        created=now,
-        created_by=calibration.created_by,
-        pinned=False,
-        deleted=None,
+        words=calibrations.manifest_of(calibration).tags,
     )
-    session.add(version)
-    session.flush()
+
+
+def add_version(
+    session: Session,
+    manifest: BasisManifest,
+    namespace: str,
+    name: str,
+    *,
+    by: str,
+    now: datetime,
+    calibration_id: str | None = None,
+    words: Sequence[str] = (),
+) -> VersionRow:
+    """Name a basis whose files are in the store: the next version of a name.
+
+    The same content under the same name is the version that it was before, unless that one was
+    deleted: its number is never given out again.
+
+    Args:
+        session: a writing transaction.
+        manifest: the basis.
+        namespace: where to.
+        name: where to.
+        by: the name of the token that asked for it.
+        now: the time.
+        calibration_id: where it was computed; None when it was imported.
+        words: tags to put on the version, as many as it has room for.
+    """
+    namespaces.hold(session, namespace)
+    digest = manifest.digest()
+    _add(session, manifest, digest, now)
+    under_name = (VersionRow.namespace == namespace, VersionRow.name == name)
+    same = session.scalars(
+        select(VersionRow).where(*under_name, VersionRow.digest == digest, live())
+    )
+    version = same.one_or_none()
+    if version is None:
+        latest = session.scalar(select(func.max(VersionRow.version)).where(*under_name))
+        version = VersionRow(
+            namespace=namespace,
+            name=name,
+            version=(latest or 0) + 1,
+            digest=digest,
+            calibration_id=calibration_id,
+            created=now,
+            created_by=by,
+            pinned=False,
+            deleted=None,
+        )
+        session.add(version)
+        session.flush()
+    # A version that is there already may have little room left: a job must not fail for a tag.
+    tags.add(session, version, sorted(set(words))[: MAX_TAGS - len(tags.of(session, version))])
     return version
 
 
 def _add(session: Session, manifest: BasisManifest, digest: str, now: datetime) -> None:
-    session.add(
-        BasisRow(
-            digest=digest,
-            manifest=manifest.canonical_bytes().decode(),
-            model=manifest.model.id,
-            dataset=manifest.dataset.id,
-            created=now,
-        )
+    new = insert_if_absent(
+        session,
+        BasisRow,
+        digest=digest,
+        manifest=manifest.canonical_bytes().decode(),
+        model=manifest.model.id,
+        dataset=manifest.dataset.id,
+        created=now,
+    )
+    if not new:
+        return
+    session.add_all(
+        BasisGroupRow(digest=digest, name=group.name, d_out=group.d_out, d_in=group.d_in)
+        for group in manifest.groups
     )
     session.flush()
-    for group in manifest.groups:
-        session.add(
-            BasisGroupRow(digest=digest, name=group.name, d_out=group.d_out, d_in=group.d_in)
-        )
 
 
 def resolve(session: Session, reference: BasisReference, namespace: str) -> VersionRow:
@@ -79,86 +118,111 @@ def resolve(session: Session, reference: BasisReference, namespace: str) -> Vers
 
     Raises:
         UnknownBasis: when there is none that the caller may see; says which ones there are.
+        DeletedBasis: when there was; says until when.
     """
-    versions = select(VersionRow).where(_visible(namespace))
+    versions = _named(reference).where(visible(namespace))
+    newest = versions.order_by(VersionRow.created.desc(), VersionRow.version.desc()).limit(1)
+    row = session.scalars(newest.where(live())).one_or_none()
+    if row is not None:
+        return row
+    if reference.version is not None or reference.digest is not None:
+        gone = session.scalars(newest).one_or_none()
+        if gone is not None and gone.deleted is not None:
+            raise DeletedBasis(
+                f"{gone.namespace}/{gone.name}@{gone.version} was deleted on "
+                f"{gone.deleted:%Y-%m-%d %H:%M} UTC"
+            )
+    raise UnknownBasis(_what_there_is(session, reference, namespace))
+
+
+def _named(reference: BasisReference) -> Select[VersionRow]:
+    versions = select(VersionRow)
     if reference.digest is not None:
-        versions = versions.where(VersionRow.digest == reference.digest)
-    else:
-        versions = versions.where(
-            VersionRow.namespace == reference.namespace, VersionRow.name == reference.name
-        )
+        return versions.where(VersionRow.digest == reference.digest)
+    versions = versions.where(
+        VersionRow.namespace == reference.namespace, VersionRow.name == reference.name
+    )
     if reference.version is not None:
         versions = versions.where(VersionRow.version == reference.version)
     if reference.alias is not None:
-        versions = versions.join(
-            AliasRow,
-            (AliasRow.namespace == VersionRow.namespace)
-            & (AliasRow.name == VersionRow.name)
-            & (AliasRow.version == VersionRow.version),
-        ).where(AliasRow.alias == reference.alias)
-    newest = versions.order_by(VersionRow.created.desc(), VersionRow.version.desc()).limit(1)
-    row = session.scalars(newest).one_or_none()
-    if row is None:
-        raise UnknownBasis(_what_there_is(session, reference, namespace))
-    return row
+        versions = versions.where(has_alias(reference.alias))
+    return versions
 
 
-def search(
-    session: Session,
-    namespace: str,
-    *,
-    name: str | None = None,
-    model: str | None = None,
-    digest: str | None = None,
-    limit: int,
-) -> list[BasisVersion]:
-    """Versions that the caller may see, newest first: of a name, a model's id, a digest."""
-    versions = (
-        select(VersionRow)
-        .join(BasisRow, BasisRow.digest == VersionRow.digest)
-        .where(_visible(namespace))
-        .order_by(VersionRow.created.desc(), VersionRow.name, VersionRow.version.desc())
-    )
-    if name is not None:
-        versions = versions.where(VersionRow.namespace + "/" + VersionRow.name == name)
-    if digest is not None:
-        versions = versions.where(VersionRow.digest == digest)
-    if model is not None:
-        # The text may be anywhere in a manifest, so this only spares reading most of the others.
-        versions = versions.where(BasisRow.manifest.contains(json.dumps(model), autoescape=True))
-    found: Iterator[BasisVersion] = (
-        describe(session, row) for row in session.scalars(versions.execution_options(yield_per=50))
-    )
-    return list(
-        islice((basis for basis in found if model in (None, basis.manifest.model.id)), limit)
+def published(row: VersionRow) -> PublishedVersion:
+    """A version, and the basis that it is."""
+    return PublishedVersion(
+        name=f"{row.namespace}/{row.name}", version=row.version, digest=row.digest
     )
 
 
-def describe(session: Session, row: VersionRow) -> BasisVersion:
-    """A version with its manifest and the aliases that name it."""
-    aliases = session.scalars(
+def describe(session: Session, rows: Sequence[VersionRow]) -> list[BasisVersion]:
+    """Versions with their manifests, and the aliases and tags that they bear, in their order."""
+    keys = [_key(row) for row in rows]
+    version = tuple_(AliasRow.namespace, AliasRow.name, AliasRow.version)
+    tagged = tuple_(TagRow.namespace, TagRow.name, TagRow.version)
+    aliases, words = defaultdict(list), defaultdict(list)
+    for alias in session.scalars(
+        select(AliasRow).where(version.in_(keys)).order_by(AliasRow.alias)
+    ):
+        aliases[_key(alias)].append(alias.alias)
+    for tag in session.scalars(select(TagRow).where(tagged.in_(keys)).order_by(TagRow.tag)):
+        words[_key(tag)].append(tag.tag)
+    manifests = manifests_of(session, {row.digest for row in rows})
+    return [
+        BasisVersion(
+            name=f"{row.namespace}/{row.name}",
+            version=row.version,
+            digest=row.digest,
+            tags=tuple(words[_key(row)]),
+            pinned=row.pinned,
+            created=row.created,
+            created_by=row.created_by,
+            calibration=row.calibration_id,
+            aliases=tuple(aliases[_key(row)]),
+            manifest=manifests[row.digest],
+        )
+        for row in rows
+    ]
+
+
+def manifests_of(session: Session, digests: set[str]) -> dict[str, BasisManifest]:
+    """The manifests of bases, by digest."""
+    found = session.execute(
+        select(BasisRow.digest, BasisRow.manifest).where(BasisRow.digest.in_(digests))
+    )
+    return {
+        digest: BasisManifest.from_canonical_bytes(manifest.encode(), digest)
+        for digest, manifest in found
+    }
+
+
+def visible(namespace: str) -> ColumnElement[bool]:
+    """The condition that a version is one which the caller may see."""
+    return namespaces.visible(VersionRow.namespace, namespace)
+
+
+def live() -> ColumnElement[bool]:
+    """The condition that a version was not deleted."""
+    return VersionRow.deleted.is_(None)
+
+
+def has_alias(alias: str) -> ColumnElement[bool]:
+    """The condition that an alias names a version at present."""
+    return (
         select(AliasRow.alias)
         .where(
-            AliasRow.namespace == row.namespace,
-            AliasRow.name == row.name,
-            AliasRow.version == row.version,
+            AliasRow.namespace == VersionRow.namespace,
+            AliasRow.name == VersionRow.name,
+            AliasRow.version == VersionRow.version,
+            AliasRow.alias == alias,
         )
-        .order_by(AliasRow.alias)
-    )
-    manifest = session.get_one(BasisRow, row.digest).manifest
-    return BasisVersion(
-        name=f"{row.namespace}/{row.name}",
-        version=row.version,
-        digest=row.digest,
-        created=row.created,
-        calibration=row.calibration_id,
-        aliases=tuple(aliases),
-        manifest=BasisManifest.from_canonical_bytes(manifest.encode(), row.digest),
+        .exists()
     )
 
 
-def _visible(namespace: str) -> ColumnElement[bool]:
-    return true() if namespace == EVERY_NAMESPACE else VersionRow.namespace == namespace
+def _key(row: VersionRow | AliasRow | TagRow) -> tuple[str, str, int]:
+    return row.namespace, row.name, row.version
 
 
 def _what_there_is(session: Session, reference: BasisReference, namespace: str) -> str:
@@ -168,7 +232,8 @@ def _what_there_is(session: Session, reference: BasisReference, namespace: str) 
         session.scalars(
             select(VersionRow.version)
             .where(
-                _visible(namespace),
+                visible(namespace),
+                live(),
                 VersionRow.namespace == reference.namespace,
                 VersionRow.name == reference.name,
             )

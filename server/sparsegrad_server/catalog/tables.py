@@ -109,6 +109,7 @@ class JobRow(Table):
     kind: Mapped[str]  # accumulate (while gradients arrive), publish (after finish)
     state: Mapped[str]  # queued, leased, done, failed
     phase: Mapped[str]
+    phase_began: Mapped[datetime | None]  # while it is leased
     completed: Mapped[int]
     total: Mapped[int]
     worker: Mapped[str | None]
@@ -119,6 +120,17 @@ class JobRow(Table):
     version: Mapped[int | None]  # what it published, under the calibration's name
     created: Mapped[datetime]
     updated: Mapped[datetime]
+
+
+class PhaseRow(Table):
+    """How often phases of jobs ran to their end, and how long that took, since the beginning."""
+
+    __tablename__ = "job_phases"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)  # of the job
+    phase: Mapped[str] = mapped_column(primary_key=True)  # the first word of the job's phase
+    count: Mapped[int]
+    seconds: Mapped[float]
 
 
 class BasisRow(Table):

@@ -17,7 +17,8 @@ from support.service import Service, running
 from support.workbench import Workbench, group_of, manifest_of
 
 from sparsegrad_server.jobs import queue
-from sparsegrad_shared.bases import AliasStatus, BasisDifference, BasisList, BasisVersion
+from sparsegrad_shared.aliases import AliasStatus
+from sparsegrad_shared.bases import BasisDifference, BasisList, BasisVersion
 from sparsegrad_shared.digests import content_digest, digest_of
 from sparsegrad_shared.errors import (
     InvalidInput,

@@ -75,6 +75,14 @@ def _add_tables() -> None:
     )
     op.create_index("audit_by_time", "audit", ["at"])
     op.create_index("audit_by_namespace", "audit", ["namespace", "at"])
+    op.create_table(
+        "job_phases",
+        sa.Column("kind", _TEXT, nullable=False),
+        sa.Column("phase", _TEXT, nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "phase"),
+    )
 
 
 def _add_columns() -> None:
@@ -82,6 +90,7 @@ def _add_columns() -> None:
     false, nobody = sa.false(), sa.literal("")
     op.add_column("tokens", sa.Column("last_used", _TIME, nullable=True))
     op.add_column("calibrations", sa.Column("expires", _TIME, nullable=True))
+    op.add_column("jobs", sa.Column("phase_began", _TIME, nullable=True))
     op.add_column("gradients", sa.Column("header", sa.Text(), nullable=True))
     with op.batch_alter_table("aliases") as aliases:
         aliases.add_column(

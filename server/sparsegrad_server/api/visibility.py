@@ -1,0 +1,40 @@
+"""What a token sees of the bases: the rest is absent, not forbidden."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends
+from pydantic import Field
+
+from sparsegrad_shared.bases import BasisVersion
+from sparsegrad_shared.errors import UnknownBasis
+from sparsegrad_shared.references import BasisReference, Segment
+
+from ..catalog import bases
+from .dependencies import CatalogOf, Reader
+
+# Nine digits, as many as a reference has.
+Version = Annotated[int, Field(ge=1, lt=1_000_000_000)]
+
+
+def visible_name(namespace: Segment, name: Segment, principal: Reader) -> None:
+    """Hold a name to be one that the token sees.
+
+    Raises:
+        UnknownBasis: when it is another namespace's.
+    """
+    if not principal.sees(namespace):
+        raise UnknownBasis(f"no basis is published as {namespace}/{name}")
+
+
+def _visible_version(
+    namespace: Segment, name: Segment, version: Version, principal: Reader, catalog: CatalogOf
+) -> BasisVersion:
+    with catalog.reading() as session:
+        reference = BasisReference(namespace, name, version)
+        row = bases.resolve(session, reference, principal.namespace)
+        return bases.describe(session, [row])[0]
+
+
+VisibleVersion = Annotated[BasisVersion, Depends(_visible_version)]

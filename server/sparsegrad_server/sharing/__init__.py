@@ -1,0 +1,1 @@
+"""Bases that come from elsewhere: checked, taken in, published."""

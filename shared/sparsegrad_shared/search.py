@@ -1,0 +1,73 @@
+"""What a search asks for, as client and server speak of it.
+
+Every filter that is given has to hold.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from .calibrations import MAX_TAGS, CalibrationState, Model, Text
+from .references import Digest, QualifiedName, Segment
+
+MAX_PAGE = 1000
+MAX_WORDS = 20
+
+# A weight's rows by columns, either of which may be any: 3072x768, 3072x*, *x768.
+Shape = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,6}|\*)x([1-9][0-9]{0,6}|\*)$")]
+Mark = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class Page(Model):
+    """A part of a list.
+
+    Attributes:
+        limit: the most that the page holds.
+        after: `next` of the page before.
+    """
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 100
+    after: Mark | None = None
+
+
+class BasisQuery(Page):
+    """A search for bases.
+
+    Attributes:
+        ref: a reference; the page then holds exactly the basis that it means.
+        q: words, each of which is somewhere in the name, the model's or the data set's id, or a
+            tag, in capital or small letters.
+        name: the name.
+        namespace: the name's first half.
+        model: the model's id.
+        dataset: the data set's id.
+        digest: the basis's identity.
+        shape: shapes of weights, each of which is that of some group.
+        tag: tags of the version.
+        alias: an alias that names the version at present.
+    """
+
+    ref: str | None = None
+    q: Text | None = None
+    name: QualifiedName | None = None
+    namespace: Segment | None = None
+    model: Text | None = None
+    dataset: Text | None = None
+    digest: Digest | None = None
+    shape: Annotated[tuple[Shape, ...], Field(max_length=MAX_WORDS)] = ()
+    tag: Annotated[tuple[Segment, ...], Field(max_length=MAX_TAGS)] = ()
+    alias: Segment | None = None
+
+
+class CalibrationQuery(Page):
+    """A search for calibrations.
+
+    Attributes:
+        state: the state that they are in.
+        name: the name that their basis is published as.
+    """
+
+    state: CalibrationState | None = None
+    name: QualifiedName | None = None
