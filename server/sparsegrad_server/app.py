@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, FastAPI
+from prometheus_client import CollectorRegistry
 
 from . import problems
-from .api import aliases, bases, calibrations, gradients, jobs, probes
+from .api import (
+    aliases,
+    audit,
+    bases,
+    calibrations,
+    gradients,
+    imports,
+    jobs,
+    metrics,
+    pages,
+    probes,
+    tokens,
+    versions,
+)
 from .api.dependencies import authenticate
+from .audit import AuditedCatalog, AuditTrail
+from .auth.gate import Gate
+from .auth.limits import Rate
 from .catalog import Catalog
 from .guard import Guard
 from .ingest.admission import Admission
 from .ingest.uploads import Uploads
 from .settings import Settings
+from .sharing.imports import Imports
 from .store.files import Staging, make_folder
 from .store.local_bases import LocalBasisStore
 from .store.local_gradients import LocalGradientStore
+from .telemetry.inventory import Inventory
+from .telemetry.metrics import RequestMetrics
+from .telemetry.requests import Observer
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -28,42 +52,83 @@ def create_app(settings: Settings) -> FastAPI:
         OSError: when the data folder cannot be written.
     """
     make_folder(settings.data)
-    catalog = Catalog(settings.catalog_address)
+    catalog = AuditedCatalog(settings.catalog_address)
     staging = Staging(settings.staging_folder)
     store = LocalGradientStore(settings.gradients_folder, staging)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         catalog.migrate()
+        app.state.gate.use.start()
         staging.sweep(timedelta(seconds=settings.body_seconds), datetime.now(UTC))
         yield
+        app.state.gate.use.stop()
         catalog.close()
 
-    app = FastAPI(title="SparseGrad", version="1", lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="SparseGrad",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,  # its pages load scripts from elsewhere; ours are in `web`
+        redoc_url=None,
+        openapi_url=None,
+    )
     app.state.settings = settings
     app.state.catalog = catalog
     app.state.staging = staging
     app.state.gradients = store
     app.state.bases = LocalBasisStore(settings.bases_folder, settings.partial_folder)
     app.state.admission = Admission(
-        settings.data, settings.max_concurrent_uploads, settings.min_free_bytes
+        settings.data,
+        settings.max_concurrent_uploads,
+        settings.min_free_bytes,
+        settings.upload_memory_bytes,
     )
     app.state.uploads = Uploads(catalog, store, settings)
+    app.state.imports = Imports(catalog, app.state.bases, settings)
+    app.state.comparisons = CapacityLimiter(1)
+    problems.install(app)
+    app.include_router(probes.router)
+    app.include_router(pages.router)
+    app.include_router(metrics.router)
+    app.include_router(_version_1())
+    _guard(app, settings, catalog)
+    return app
+
+
+def _guard(app: FastAPI, settings: Settings, catalog: Catalog) -> None:
+    """What every request passes: the observer without, the guard within, the gate at the routes."""
+    registry = CollectorRegistry()
+    app.state.registry = registry
+    app.state.draining = threading.Event()
+    app.state.gate = Gate(
+        catalog,
+        Rate(settings.requests_per_second, settings.request_burst),
+        Rate(settings.failures_per_minute / 60, math.ceil(settings.failures_per_minute)),
+    )
     app.add_middleware(
         Guard,
         allowed_hosts=settings.allowed_hosts,
         body_limit=settings.max_request_bytes,
         body_seconds=settings.body_seconds,
     )
-    problems.install(app)
-    app.include_router(probes.router)
-    app.include_router(_version_1())
-    return app
+    app.add_middleware(Observer, trail=AuditTrail(catalog), metrics=RequestMetrics(registry))
+    registry.register(Inventory(catalog, settings.data, app.state.admission.under_way))
 
 
 def _version_1() -> APIRouter:
     # Whatever a route asks for on top, none is reached without a token.
     router = APIRouter(prefix="/v1", dependencies=[Depends(authenticate)])
-    for part in (calibrations, gradients, jobs, bases, aliases):
+    for part in (
+        calibrations,
+        gradients,
+        jobs,
+        bases,
+        versions,
+        aliases,
+        imports,
+        tokens,
+        audit,
+    ):
         router.include_router(part.router)
     return router

@@ -1,8 +1,8 @@
 """Errors on their way out: each becomes an RFC 9457 problem.
 
 What we raise on purpose says itself what is wrong. What the framework, the disk or the database
-raises is translated here. What nobody foresaw becomes a `ServerFault` with a number: the client
-sees the number, the log has the rest.
+raises is translated here. What nobody foresaw becomes a `ServerFault` with the request's id: the
+client sees the id, the log has the rest under it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import math
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import cast
@@ -33,6 +32,8 @@ from sparsegrad_shared.errors import (
     Unauthenticated,
 )
 
+from . import context
+
 _log = logging.getLogger(__name__)
 _SHOWN = 200  # characters of a wrong value that are sent back
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
@@ -49,6 +50,8 @@ def install(app: FastAPI) -> None:
 def response_to(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """A problem as a response."""
     headers = dict(headers or {})
+    if (current := context.request()) is not None:
+        problem = problem.model_copy(update={"request_id": current.id})
     if problem.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(problem.retry_after))
     if problem.status == Unauthenticated.status:
@@ -68,9 +71,10 @@ def translate(error: BaseException) -> SparseGradError:
             return StorageFull("the disk of the server's catalog is full")
         case OperationalError() if "database is locked" in str(error.orig):
             return Overloaded("the server's catalog is busy; come again", retry_after=1)
-    fault = uuid.uuid4().hex[:12]
+    current = context.request()
+    fault = context.new_request_id() if current is None else current.id
     _log.error("fault %s", fault, exc_info=error)
-    return ServerFault(f"the server failed; its log has the rest under fault {fault}")
+    return ServerFault(f"the server failed; its log has the rest under request {fault}")
 
 
 async def _answer(request: Request, error: Exception) -> Response:

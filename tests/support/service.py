@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 
 from sparsegrad_server.auth import tokens
-from sparsegrad_server.auth.principal import Scope
 from sparsegrad_server.catalog import Catalog
 from sparsegrad_server.settings import Settings
 from sparsegrad_server.store.files import Staging, make_folder
 from sparsegrad_server.store.local_gradients import LocalGradientStore
+from sparsegrad_shared.tokens import Scope
 
 # The parent listens already, so whoever connects waits until the server is there.
 _SERVE = """

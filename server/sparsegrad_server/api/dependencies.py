@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from sparsegrad_shared.errors import Unauthenticated
+from sparsegrad_shared.errors import Overloaded, Unauthenticated
+from sparsegrad_shared.tokens import Scope
 
-from ..auth import tokens
-from ..auth.principal import Principal, Scope
+from .. import context
+from ..auth.gate import Gate
+from ..auth.principal import Principal
 from ..catalog import Catalog
 from ..ingest.admission import Admission
 from ..ingest.uploads import Uploads
 from ..settings import Settings
+from ..sharing.imports import Imports
 from ..store.bases import BasisStore
 from ..store.files import Staging
 from ..store.gradients import GradientStore
@@ -60,6 +65,16 @@ def uploads_of(request: Request) -> Uploads:
     return cast(Uploads, request.app.state.uploads)
 
 
+def comparisons_of(request: Request) -> CapacityLimiter:
+    """How many bases may be compared at a time."""
+    return cast(CapacityLimiter, request.app.state.comparisons)
+
+
+def imports_of(request: Request) -> Imports:
+    """What takes bases from elsewhere."""
+    return cast(Imports, request.app.state.imports)
+
+
 SettingsOf = Annotated[Settings, Depends(settings_of)]
 CatalogOf = Annotated[Catalog, Depends(catalog_of)]
 GradientsOf = Annotated[GradientStore, Depends(gradients_of)]
@@ -67,24 +82,39 @@ BasesOf = Annotated[BasisStore, Depends(bases_of)]
 StagingOf = Annotated[Staging, Depends(staging_of)]
 AdmissionOf = Annotated[Admission, Depends(admission_of)]
 UploadsOf = Annotated[Uploads, Depends(uploads_of)]
+ComparisonsOf = Annotated[CapacityLimiter, Depends(comparisons_of)]
+ImportsOf = Annotated[Imports, Depends(imports_of)]
 
 
 def authenticate(
-    catalog: CatalogOf,
+    request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
     """The holder of the request's token.
 
     Raises:
         Unauthenticated: when there is no token, or none that holds.
+        Overloaded: when it comes more often than it may.
     """
     if credentials is None:
         raise Unauthenticated(
             "this needs a token: Authorization: Bearer sg_…; "
             "`sparsegrad-server token create` makes one"
         )
-    with catalog.reading() as session:
-        return tokens.verify(session, credentials.credentials, datetime.now(UTC))
+    gate = cast(Gate, request.app.state.gate)
+    address = request.client.host if request.client else ""
+    principal, allowance = gate.enter(
+        credentials.credentials, address, datetime.now(UTC), time.monotonic()
+    )
+    if (current := context.request()) is not None:
+        current.principal, current.allowance = principal, allowance
+    if not allowance.granted:
+        raise Overloaded(
+            f"token {principal.name!r} comes too often; at most {allowance.rate.burst} requests "
+            f"at once and {allowance.rate.per_second:g} a second",
+            retry_after=allowance.retry_after,
+        )
+    return principal
 
 
 def authorize(scope: Scope) -> Callable[[Principal], Principal]:
@@ -99,3 +129,5 @@ def authorize(scope: Scope) -> Callable[[Principal], Principal]:
 
 Reader = Annotated[Principal, Depends(authorize("read"))]
 Writer = Annotated[Principal, Depends(authorize("write"))]
+Admin = Annotated[Principal, Depends(authorize("admin"))]
+MetricsReader = Annotated[Principal, Depends(authorize("metrics"))]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
 
 from sparsegrad_shared.errors import Forbidden
+from sparsegrad_shared.tokens import SCOPES, Scope
 
-Scope = Literal["read", "write", "admin"]
-SCOPES: tuple[Scope, ...] = ("read", "write", "admin")  # each holds the ones before it
 EVERY_NAMESPACE = "*"
 
 
@@ -19,6 +18,8 @@ class Principal:
     name: str
     namespace: str
     scope: Scope
+    token_id: str
+    expires: datetime | None = None
 
     def require(self, scope: Scope) -> None:
         """Hold the token to a scope.
@@ -29,6 +30,18 @@ class Principal:
         if SCOPES.index(self.scope) < SCOPES.index(scope):
             raise Forbidden(
                 f"this needs a token with scope {scope}; token {self.name!r} has {self.scope}"
+            )
+
+    def require_everywhere(self) -> None:
+        """Hold the token to every namespace, for what is the whole server's.
+
+        Raises:
+            Forbidden: when it is for one.
+        """
+        if self.namespace != EVERY_NAMESPACE:
+            raise Forbidden(
+                f"this needs a token for every namespace (*); token {self.name!r} is for "
+                f"{self.namespace}"
             )
 
     def sees(self, namespace: str) -> bool:

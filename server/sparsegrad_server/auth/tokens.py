@@ -21,9 +21,10 @@ from sqlalchemy.orm import Session
 
 from sparsegrad_shared.errors import InvalidInput, NotFound, Unauthenticated
 from sparsegrad_shared.references import SEGMENT
+from sparsegrad_shared.tokens import MAX_NAME, SCOPES, Scope, TokenStatus
 
 from ..catalog.tables import TokenRow
-from .principal import EVERY_NAMESPACE, SCOPES, Principal, Scope
+from .principal import EVERY_NAMESPACE, Principal
 
 PREFIX = "sg_"
 _SECRET_BYTES = 32
@@ -50,8 +51,11 @@ def create(
     """Make a token for one namespace, or for `*`, every one.
 
     Raises:
-        InvalidInput: when the namespace or scope is none, or the token expired before it began.
+        InvalidInput: when the namespace, name or scope is none, or the token expired before it
+            began.
     """
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        raise InvalidInput(f"expected a name of 1 to {MAX_NAME} printable characters: {name!r}")
     if namespace != EVERY_NAMESPACE and re.fullmatch(SEGMENT, namespace) is None:
         raise InvalidInput(f"expected a namespace such as team, or * for all; got {namespace!r}")
     if expires is not None and expires <= now:
@@ -60,7 +64,7 @@ def create(
     row = TokenRow(
         id=f"tok-{uuid.uuid4().hex[:16]}",
         name=name,
-        hash=_hash(secret),
+        hash=digest_of(secret),
         namespace=namespace,
         scope=_scope(scope),
         created=now,
@@ -79,21 +83,73 @@ def verify(session: Session, secret: str, now: datetime) -> Principal:
     Raises:
         Unauthenticated: when it is no token, not a known one, or has expired or been revoked.
     """
+    return find(session, digest_of(secret), now)
+
+
+def digest_of(secret: str) -> str:
+    """What the catalog knows a token by.
+
+    Raises:
+        Unauthenticated: when it is no token at all; found without a look into the catalog.
+    """
     if not _well_formed(secret):
         raise Unauthenticated("this is no token of SparseGrad, or it was copied with an error")
-    row = session.scalars(select(TokenRow).where(TokenRow.hash == _hash(secret))).one_or_none()
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def find(session: Session, digest: str, now: datetime) -> Principal:
+    """Whose token has this digest.
+
+    Raises:
+        Unauthenticated: when there is none, or it has expired or been revoked.
+    """
+    row = session.scalars(select(TokenRow).where(TokenRow.hash == digest)).one_or_none()
     if row is None:
         raise Unauthenticated("this token is not known here: is it for another server?")
     if row.revoked is not None:
         raise Unauthenticated(f"token {row.name!r} was revoked at {row.revoked:%Y-%m-%d %H:%M} UTC")
     if row.expires is not None and row.expires <= now:
         raise Unauthenticated(f"token {row.name!r} expired at {row.expires:%Y-%m-%d %H:%M} UTC")
-    return Principal(row.name, row.namespace, _scope(row.scope))
+    return Principal(row.name, row.namespace, _scope(row.scope), row.id, row.expires)
 
 
-def every(session: Session) -> list[TokenRow]:
-    """All tokens, those that ended included; oldest first."""
-    return list(session.scalars(select(TokenRow).order_by(TokenRow.created, TokenRow.id)))
+def every(session: Session, namespace: str = EVERY_NAMESPACE) -> list[TokenRow]:
+    """All tokens of a namespace, or of `*` all, those that ended included; oldest first."""
+    query = select(TokenRow).order_by(TokenRow.created, TokenRow.id)
+    if namespace != EVERY_NAMESPACE:
+        query = query.where(TokenRow.namespace == namespace)
+    return list(session.scalars(query))
+
+
+def get(session: Session, token_id: str) -> TokenRow:
+    """A token's row.
+
+    Raises:
+        NotFound: when there is none of that id.
+    """
+    row = session.get(TokenRow, token_id)
+    if row is None:
+        raise unknown(token_id)
+    return row
+
+
+def unknown(token_id: str) -> NotFound:
+    """The error for an id that is not there, or that a token may not see."""
+    return NotFound(f"no token {token_id!r}; `sparsegrad-server token list` shows them")
+
+
+def status(row: TokenRow) -> TokenStatus:
+    """A token as it is shown."""
+    return TokenStatus(
+        id=row.id,
+        name=row.name,
+        namespace=row.namespace,
+        scope=_scope(row.scope),
+        created=row.created,
+        expires=row.expires,
+        revoked=row.revoked,
+        last_used=row.last_used,
+    )
 
 
 def revoke(session: Session, token_id: str, now: datetime) -> TokenRow:
@@ -102,9 +158,7 @@ def revoke(session: Session, token_id: str, now: datetime) -> TokenRow:
     Raises:
         NotFound: when there is none of that id.
     """
-    row = session.get(TokenRow, token_id)
-    if row is None:
-        raise NotFound(f"no token {token_id!r}; `sparsegrad-server token list` shows them")
+    row = get(session, token_id)
     row.revoked = row.revoked or now
     return row
 
@@ -130,7 +184,3 @@ def _well_formed(secret: str) -> bool:
 
 def _checksum(text: str) -> str:
     return base64.urlsafe_b64encode(zlib.crc32(text.encode()).to_bytes(4)).decode().rstrip("=")
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()

@@ -13,9 +13,9 @@ from sparsegrad_shared.errors import Overloaded, StorageFull
 from ..store.files import free_bytes
 
 RETRY_SECONDS = 1.0
-# A body lies in the staging folder, then once more in the store, until the first is removed.
+# A body may lie in the staging folder, and once more in the store, until the first is removed.
 COPIES = 2
-# Bodies checked and encoded at a time: each takes the memory of one or two gradients.
+# Bodies hashed, checked and encoded at a time.
 ENCODERS = 2
 
 
@@ -40,21 +40,27 @@ class Admission:
         folder: on the file system that uploads go to.
         uploads: the most at a time.
         floor: bytes of disk to leave free.
+        memory: bytes of bodies that may be in memory at a time.
 
     Attributes:
         encoders: bounds how many bodies are checked and encoded at a time.
     """
 
-    def __init__(self, folder: Path, uploads: int, floor: int) -> None:
+    def __init__(self, folder: Path, uploads: int, floor: int, memory: int) -> None:
         self._folder = folder
-        self._free_places = uploads
+        self._places = self._free_places = uploads
         self._floor = floor
         self._promised = 0
+        self._free_memory = memory
         self.encoders = CapacityLimiter(ENCODERS)
 
+    def under_way(self) -> int:
+        """How many uploads there are at this moment."""
+        return self._places - self._free_places
+
     @contextmanager
-    def upload(self, size: int) -> Iterator[None]:
-        """A place for an upload of `size` bytes.
+    def upload(self, size: int) -> Iterator[bool]:
+        """A place for an upload of `size` bytes; answers whether it may be in memory.
 
         Raises:
             Overloaded: when all places are taken.
@@ -66,10 +72,13 @@ class Admission:
                 retry_after=RETRY_SECONDS,
             )
         check_disk(self._folder, COPIES * (self._promised + size), self._floor)
+        in_memory = size <= self._free_memory
         self._free_places -= 1
         self._promised += size
+        self._free_memory -= size * in_memory
         try:
-            yield
+            yield in_memory
         finally:
             self._free_places += 1
             self._promised -= size
+            self._free_memory += size * in_memory

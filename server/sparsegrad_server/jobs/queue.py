@@ -29,8 +29,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from sparsegrad_shared.errors import JobFailed, Problem
 
-from ..catalog.inserting import insert_if_absent
 from ..catalog import phases
+from ..catalog.inserting import insert_if_absent
 from ..catalog.tables import JobRow
 
 JobKind = Literal["accumulate", "publish"]

@@ -14,10 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sparsegrad_server.auth import embedded, tokens
-from sparsegrad_server.auth.principal import SCOPES, Principal, Scope
+from sparsegrad_server.auth.principal import Principal
 from sparsegrad_server.catalog import Catalog
 from sparsegrad_server.catalog.tables import TokenRow
 from sparsegrad_shared.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
+from sparsegrad_shared.tokens import SCOPES, Scope
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 def test_a_token_is_known_again_and_only_its_hash_is_kept(session: Session) -> None:
     token = tokens.create(session, "ci", "team", "write", NOW)
-    assert tokens.verify(session, token.secret, NOW) == Principal("ci", "team", "write")
+    assert tokens.verify(session, token.secret, NOW) == Principal("ci", "team", "write", token.id)
     row = session.scalars(select(TokenRow)).one()
     kept = [getattr(row, column.key) for column in TokenRow.__table__.columns]
     assert not any(token.secret in str(value) for value in kept)
@@ -89,7 +90,7 @@ def test_a_token_that_could_never_be_used_is_refused(session: Session) -> None:
 
 @given(held=st.sampled_from(SCOPES), needed=st.sampled_from(SCOPES))
 def test_a_scope_holds_the_ones_before_it(held: Scope, needed: Scope) -> None:
-    principal = Principal("ci", "team", held)
+    principal = Principal("ci", "team", held, "tok-1")
     if SCOPES.index(held) >= SCOPES.index(needed):
         principal.require(needed)
     else:
@@ -106,7 +107,8 @@ def test_the_embedded_token_is_kept_and_only_its_user_can_read_it(
     embedded.ensure(session, file, NOW)
     assert file.read_text() == secret
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert tokens.verify(session, secret, NOW) == Principal("embedded", "*", "admin")
+    holder = tokens.verify(session, secret, NOW)
+    assert (holder.name, holder.namespace, holder.scope) == ("embedded", "*", "admin")
 
 
 @pytest.mark.parametrize("spoil", ["readable", "revoked", "garbled"])

@@ -1,0 +1,144 @@
+"""The layer around the app that sees every request begin and end.
+
+It gives the request its id, counts it, logs it in one line, has the audit log told of it, and
+answers what nothing within has caught.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from anyio.to_thread import run_sync
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..audit import AuditTrail, needs_following
+from ..auth.limits import Allowance
+from ..context import RequestContext, answering, new_request_id
+from ..problems import response_to, translate
+from .metrics import Exchange, RequestMetrics
+
+GONE = 499  # what a log says of a client that left before its answer, as nginx does
+QUIET = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds
+
+_access = logging.getLogger("sparsegrad_server.access")
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Tally:
+    """What went in and out so far."""
+
+    receive: Receive
+    send: Send
+    current: RequestContext
+    received: int = 0
+    sent: int = 0
+    status: int | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    async def next(self) -> Message:
+        """The next message of the request."""
+        message = await self.receive()
+        self.received += len(message.get("body", b""))
+        return message
+
+    async def pass_on(self, message: Message) -> None:
+        """Send a message of the answer."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self.current.id
+            if self.current.allowance is not None:
+                headers.update(rate_headers(self.current.allowance))
+        self.sent += len(message.get("body", b""))
+        await self.send(message)
+
+
+class Observer:
+    """Sees every request begin and end.
+
+    Args:
+        app: what lies within.
+        trail: the audit log.
+        metrics: what is counted.
+    """
+
+    def __init__(self, app: ASGIApp, trail: AuditTrail, metrics: RequestMetrics) -> None:
+        self._app = app
+        self._trail = trail
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_request_id(Headers(scope=scope).get("x-request-id"))
+        current = RequestContext(request_id, scope)
+        tally = _Tally(receive, send, current)
+        with answering(current):
+            try:
+                await self._answer(tally)
+            finally:
+                self._account(tally)
+            await self._follow(current, tally.status or GONE)
+
+    async def _answer(self, tally: _Tally) -> None:
+        scope = tally.current.scope
+        try:
+            await self._app(scope, tally.next, tally.pass_on)
+        except Exception as error:
+            if tally.status is not None:  # too late to say so; the connection is cut
+                raise
+            answer = response_to(translate(error).to_problem(scope["path"]))
+            await answer(scope, tally.next, tally.pass_on)
+
+    def _account(self, tally: _Tally) -> None:
+        current = tally.current
+        exchange = Exchange(
+            method=current.method,
+            route=current.template,
+            status=tally.status or GONE,
+            seconds=time.monotonic() - tally.began,
+            received=tally.received,
+            sent=tally.sent,
+        )
+        self._metrics.count(exchange)
+        level = logging.DEBUG if current.path in QUIET else logging.INFO
+        _access.log(
+            level,
+            "%s %s %d",
+            exchange.method,
+            exchange.route or "(no route)",
+            exchange.status,
+            extra={
+                "fields": {
+                    "status": exchange.status,
+                    "bytes_in": exchange.received,
+                    "bytes_out": exchange.sent,
+                    "ms": round(exchange.seconds * 1000, 1),
+                    "token": current.principal.name if current.principal else None,
+                }
+            },
+        )
+
+    async def _follow(self, current: RequestContext, status: int) -> None:
+        if not needs_following(current, status):
+            return
+        try:
+            await run_sync(self._trail.follow, current, status, time.monotonic())
+        except SQLAlchemyError:
+            _log.exception("the audit log could not be written")
+
+
+def rate_headers(allowance: Allowance) -> dict[str, str]:
+    """What a token may still do, as draft-ietf-httpapi-ratelimit-headers has it."""
+    rate = allowance.rate
+    return {
+        "RateLimit-Policy": f'"requests";q={rate.burst};w={rate.window}',
+        "RateLimit": f'"requests";r={allowance.remaining};t={round(allowance.reset)}',
+    }
