@@ -188,6 +188,33 @@ class Settings(BaseSettings):
         description="certificate of the authority that signs those of the Dask cluster, and of "
         "nothing else: whoever holds one runs code there",
     )
+    worker_memory_bytes: int | None = Field(
+        default=None,
+        ge=1 << 20,
+        description="memory that a worker may use; by default what is free as a job begins, within "
+        "the container's limit. A group that needs more fails its job and says so",
+    )
+
+    executor: Literal["local", "dask"] = Field(
+        default="local",
+        description="where a worker computes: in its own process, or on a Dask cluster",
+    )
+    dask_scheduler: str | None = Field(
+        default=None,
+        pattern=r"^tls://",
+        description="address of the Dask scheduler, tls://host:port; always over mutual TLS",
+    )
+    dask_certificate: Path | None = Field(
+        default=None, description="this process's certificate for the Dask cluster, PEM"
+    )
+    dask_key: Path | None = Field(
+        default=None, description="the private key of dask_certificate, PEM"
+    )
+    dask_authority: Path | None = Field(
+        default=None,
+        description="certificate of the authority that signs those of the Dask cluster, and of "
+        "nothing else: whoever holds one runs code there",
+    )
 
     @field_validator("data")
     @classmethod
@@ -224,6 +251,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"calibration_days ({default:g}) is more than max_calibration_days ({longest:g})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _dask_is_whole(self) -> Self:
+        if self.executor == "dask" and self.dask_scheduler is None:
+            raise ValueError("executor dask: expected dask_scheduler, such as tls://scheduler:8786")
         return self
 
     @model_validator(mode="after")
