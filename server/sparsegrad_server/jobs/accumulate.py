@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
@@ -11,7 +12,7 @@ from sparsegrad_shared.calibrations import GroupSpec
 from ..catalog import calibrations, gradients
 from ..catalog.tables import GradientRow
 from . import queue
-from .summing import fitted, is_worth_summing, leading_run, sum_group
+from .summing import fitted, is_worth_summing, leading_run
 from .work import Work
 
 
@@ -25,14 +26,15 @@ def accumulate(work: Work) -> None:
     """
     while not _completed(work):
         for group in work.manifest.groups:
-            run = leading_run(fitted(group, work.rows(group)))
+            run = _summable(work, group, work.rows(group))
             if is_worth_summing(group, run, work.partials.gradients(group.name)):
-                sum_group(work, group, run)
+                work.executor.sum(work, group, run)
 
 
 def _completed(work: Work) -> bool:
     """End the job unless something waits; decided in one transaction, so nothing is missed."""
-    with work.catalog.writing() as session:
+
+    def decide(session: Session) -> bool:
         # An upload that ends now asks for the job's row: before this look, or after the job's end.
         queue.held(session, work.lease)
         row = calibrations.get(session, work.calibration_id)
@@ -41,8 +43,14 @@ def _completed(work: Work) -> bool:
         queue.complete(session, work.lease, datetime.now(UTC))
         return True
 
+    return work.write(decide)
+
 
 def _waits(work: Work, session: Session, group: GroupSpec) -> bool:
-    rows: list[GradientRow] = gradients.stored(session, work.calibration_id, group.name)
-    run = leading_run(fitted(group, rows))
+    rows = gradients.stored(session, work.calibration_id, group.name)
+    run = _summable(work, group, rows)
     return is_worth_summing(group, run, work.partials.gradients(group.name))
+
+
+def _summable(work: Work, group: GroupSpec, rows: Sequence[GradientRow]) -> Sequence[GradientRow]:
+    return work.executor.summable(group, leading_run(fitted(group, rows)))

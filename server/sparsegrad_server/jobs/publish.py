@@ -1,18 +1,18 @@
 """The job that computes a calibration's basis and publishes it.
 
-Group by group, so that one group's matrices are in memory at a time: sum what has arrived, solve
-the eigenproblems, judge the basis on the held-out gradients, write the file. Then the whole is
-put in its place and given a version, which ends the job in the same transaction.
+The executor computes: it sums what has arrived, solves the eigenproblems, judges the basis on the
+held-out gradients. Each group's file is written as it is done. Then the whole is put in its place
+and given a version, which ends the job in the same transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
 from sparsegrad_shared.bases import REPORT_FILE, BasisGroup, BasisManifest, FileEntry
 from sparsegrad_shared.calibrations import GroupSpec
@@ -20,126 +20,74 @@ from sparsegrad_shared.framing import DType, Frame, RawTensor
 from sparsegrad_shared.report import BasisReport, GroupReport
 
 from ..catalog import bases, calibrations
-from ..catalog.tables import GradientRow
-from ..hosvd import (
-    Basis,
-    HeldOutReport,
-    compute_basis,
-    frozen_support,
-    gradient_from_factors,
-    spectrum_summary,
-)
 from ..store.bases import BasisDraft
 from ..store.files import remove
 from . import queue
+from .executors.base import GroupResult
 from .lineage import lineage_digest
-from .summing import fitted, held_out, sum_group
 from .work import Work
-
-SAMPLE = 8  # fitted gradients that the frozen support of the report is chosen on
 
 
 def publish(work: Work) -> None:
     """Compute the basis of what has arrived, and publish it as a version.
 
     Raises:
-        SparseGradError: when a gradient cannot be used; names it.
+        SparseGradError: when a gradient cannot be used, or there is not the memory; says which.
         Stopped: when the worker shall stop.
         LeaseLost: when the job is another worker's by now.
     """
+    done: dict[str, tuple[BasisGroup, GroupReport]] = {}
     with work.bases.draft(work.calibration_id) as draft:
-        done = [_group(work, draft, group) for group in work.manifest.groups]
-        report = BasisReport(groups=tuple(report for _, report in done))
+
+        def take(group: GroupSpec, result: GroupResult) -> None:
+            done[group.name] = _described(work, draft, group, result), result.report
+
+        work.executor.compute(work, take)
+        groups = [done[group.name] for group in work.manifest.groups]
+        report = BasisReport(groups=tuple(report for _, report in groups))
         manifest = BasisManifest(
             model=work.manifest.model,
             dataset=work.manifest.dataset,
             options=work.manifest.options,
-            groups=tuple(group for group, _ in done),
+            groups=tuple(group for group, _ in groups),
             report=draft.add(REPORT_FILE, [report.model_dump_json().encode()]),
         )
         work.monitor.step("publishing", 0, 1)
         draft.publish(manifest)
-    now = datetime.now(UTC)
-    with work.catalog.writing() as session:
-        queue.held(session, work.lease)
-        calibration = calibrations.get(session, work.calibration_id)
-        version = bases.publish(session, manifest, calibration, now)
-        queue.complete(session, work.lease, now, version.version)
+    work.write(lambda session: _complete(session, work, manifest))
     remove(work.folder)
 
 
-def _group(work: Work, draft: BasisDraft, group: GroupSpec) -> tuple[BasisGroup, GroupReport]:
-    rows = work.rows(group)
-    gram = sum_group(work, group, fitted(group, rows))
-    counts = gram.count, gram.zero_count
-    work.monitor.step(f"solving U and V of {group.name}", 0, 1)
-    options = work.manifest.options
-    basis = compute_basis(gram, rank=options.rank, energy=options.energy)
-    del gram  # its matrices are no longer needed, and the largest things in memory
-    report = _judge(work, group, basis, rows)
-    work.monitor.step(f"writing {group.name}", 0, 1)
-    described = BasisGroup(
+def _complete(session: Session, work: Work, manifest: BasisManifest) -> None:
+    now = datetime.now(UTC)
+    queue.held(session, work.lease)
+    calibration = calibrations.get(session, work.calibration_id)
+    version = bases.publish(session, manifest, calibration, now)
+    queue.complete(session, work.lease, now, version.version)
+
+
+def _described(work: Work, draft: BasisDraft, group: GroupSpec, result: GroupResult) -> BasisGroup:
+    return BasisGroup(
         name=group.name,
         layers=group.layers,
         d_out=group.d_out,
         d_in=group.d_in,
-        rank_out=basis.V.shape[1],
-        rank_in=basis.U.shape[1],
-        gradients=sum(counts),
-        zero_gradients=counts[1],
-        held_out=report.held_out,
-        gradients_digest=lineage_digest(rows),
-        file=_write(draft, group, basis),
-    )
-    return described, report
-
-
-def _judge(work: Work, group: GroupSpec, basis: Basis, rows: Sequence[GradientRow]) -> GroupReport:
-    """The report of a group, on its bases as they are published: in float32."""
-    U, V = basis.U.astype(np.float32), basis.V.astype(np.float32)
-    sample = _spread(_single(fitted(group, rows)), SAMPLE)
-    unseen = _single(held_out(group, rows))
-    support = None
-    if sample and unseen:
-        support = frozen_support(_gradients(work, group, sample, "choosing a support"), U, V)
-    judged = HeldOutReport(U, V, support=support)
-    for G in _gradients(work, group, unseen, "judging"):
-        judged.add(G)
-    return judged.report(
-        group.name,
-        spectrum_summary(basis.eigenvalues_in, energy=basis.energy, dimension=group.d_in),
-        spectrum_summary(basis.eigenvalues_out, energy=basis.energy, dimension=group.d_out),
+        rank_out=result.V.shape[1],
+        rank_in=result.U.shape[1],
+        gradients=result.count + result.zero_count,
+        zero_gradients=result.zero_count,
+        held_out=result.report.held_out,
+        gradients_digest=lineage_digest(work.rows(group)),
+        file=_write(draft, group, result),
     )
 
 
-def _gradients(
-    work: Work, group: GroupSpec, rows: Sequence[GradientRow], phase: str
-) -> Iterator[NDArray[Any]]:
-    """Gradients D_out × D_in, one at a time, whatever form they are stored in."""
-    for done, row in enumerate(rows):
-        work.monitor.step(f"{phase} of {group.name}", done, len(rows))
-        tensors = work.read(group, row)
-        dense = "G" in tensors
-        yield tensors["G"] if dense else gradient_from_factors(tensors["g"], tensors["x"])
-
-
-def _single(rows: Sequence[GradientRow]) -> list[GradientRow]:
-    """Those that are gradients, and not sums over many."""
-    return [row for row in rows if row.form != "sums"]
-
-
-def _spread(rows: Sequence[GradientRow], count: int) -> list[GradientRow]:
-    """At most `count` of the rows, evenly spread."""
-    step = max(1, -(-len(rows) // count))
-    return list(rows[::step])
-
-
-def _write(draft: BasisDraft, group: GroupSpec, basis: Basis) -> FileEntry:
+def _write(draft: BasisDraft, group: GroupSpec, result: GroupResult) -> FileEntry:
     tensors = {
-        "U": _raw("float32", basis.U),
-        "V": _raw("float32", basis.V),
-        "eigenvalues_in": _raw("float64", basis.eigenvalues_in),
-        "eigenvalues_out": _raw("float64", basis.eigenvalues_out),
+        "U": _raw("float32", result.U),
+        "V": _raw("float32", result.V),
+        "eigenvalues_in": _raw("float64", result.eigenvalues_in),
+        "eigenvalues_out": _raw("float64", result.eigenvalues_out),
     }
     return draft.add(f"{group.name}.safetensors", Frame(tensors))
 

@@ -14,7 +14,7 @@ from sparsegrad_shared.errors import SparseGradError
 
 from ..catalog.tables import GradientRow
 from ..hosvd import GramMatrices
-from ..store.gradients import Tensors
+from .gradients import Gradients, Steps, StoredGradient
 from .partial import PartialSum
 from .work import Stopped, Work
 
@@ -50,26 +50,29 @@ def is_worth_summing(group: GroupSpec, run: Sequence[GradientRow], summed: int) 
     return len(waiting) >= MOST_WAITING or sum(row.bytes for row in waiting) >= sum_bytes
 
 
-def sum_group(work: Work, group: GroupSpec, rows: Sequence[GradientRow]) -> GramMatrices:
+def sum_group(
+    work: Work, group: GroupSpec, rows: Sequence[GradientRow], steps: Steps
+) -> GramMatrices:
     """The Gram matrices of `rows`, from the furthest partial sum on; the result is kept as one.
 
     Args:
         work: the job.
         group: the group.
         rows: stored gradients, rising by index.
+        steps: where to tell how far it is.
 
     Raises:
         CorruptFile: when a gradient cannot be read; names it.
         Stopped: when the worker shall stop; what was summed is kept.
         LeaseLost: when the job is another worker's by now.
     """
-    empty = GramMatrices(group.d_out, group.d_in, normalize=work.manifest.options.normalize)
-    partial = work.partials.load(group.name, rows) or PartialSum(empty)
+    partial = furthest_sum(work, group, rows)
+    gradients = Gradients(work.gradients, work.calibration_id, group)
     kept, kept_at = partial.gradients, time.monotonic()
     try:
         for row in rows[partial.gradients :]:
-            work.monitor.step(f"summing gradients of {group.name}", partial.gradients, len(rows))
-            _add(partial.gram, group, row, work.read(group, row))
+            steps.step(f"summing gradients of {group.name}", partial.gradients, len(rows))
+            gradients.add_to(partial.gram, StoredGradient.of(row))
             partial.gradients += 1
             if time.monotonic() - kept_at >= work.settings.partial_seconds:
                 work.partials.save(group.name, rows, partial)
@@ -83,18 +86,7 @@ def sum_group(work: Work, group: GroupSpec, rows: Sequence[GradientRow]) -> Gram
     return partial.gram
 
 
-def _add(gram: GramMatrices, group: GroupSpec, row: GradientRow, tensors: Tensors) -> None:
-    try:
-        if row.form == "dense":
-            gram.add_dense(tensors["G"])
-        elif row.form == "factored":
-            gram.add_factored(tensors["g"], tensors["x"])
-        else:
-            gram.add_sums(
-                tensors["A_in"],
-                tensors["A_out"],
-                row.count - row.zero_count,
-                zero_count=row.zero_count,
-            )
-    except SparseGradError as error:
-        raise type(error)(f"gradient {group.name}/{row.index}: {error.message}") from error
+def furthest_sum(work: Work, group: GroupSpec, rows: Sequence[GradientRow]) -> PartialSum:
+    """The furthest partial sum of the leading `rows`, or an empty one."""
+    empty = GramMatrices(group.d_out, group.d_in, normalize=work.manifest.options.normalize)
+    return work.partials.load(group.name, rows) or PartialSum(empty)

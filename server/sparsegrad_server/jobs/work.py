@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, TypeVar
 
-from sparsegrad_shared.calibrations import CalibrationManifest, GradientForm, GroupSpec
+from sqlalchemy.orm import Session
+
+from sparsegrad_shared.calibrations import CalibrationManifest, GroupSpec
 
 from ..catalog import Catalog, calibrations, gradients
 from ..catalog.tables import GradientRow
 from ..settings import Settings
 from ..store.bases import BasisStore
 from ..store.files import Staging
-from ..store.gradients import GradientStore, Tensors
+from ..store.gradients import GradientStore
 from . import queue
 from .partial import PartialSums
+from .patience import patiently
 from .queue import Lease, LeaseLost
+
+if TYPE_CHECKING:
+    from .executors.base import Executor
+
+Result = TypeVar("Result")
 
 REPORT_SECONDS = 0.3  # between two writings of a job's progress
 
@@ -64,9 +73,30 @@ class Monitor:
         now = time.monotonic()
         if phase == self._phase and now - self._written < REPORT_SECONDS:
             return
-        with self._catalog.writing() as session:
-            queue.report(session, self._lease, phase, completed, total, datetime.now(UTC))
+        self.write(
+            lambda session: queue.report(
+                session, self._lease, phase, completed, total, datetime.now(UTC)
+            )
+        )
         self._phase, self._written = phase, now
+
+    def write(self, transact: Callable[[Session], Result]) -> Result:
+        """A writing transaction, done again while the database is away; see `patiently`."""
+
+        def whole() -> Result:
+            with self._catalog.writing() as session:
+                return transact(session)
+
+        return patiently(whole, self._stop)
+
+    def read(self, transact: Callable[[Session], Result]) -> Result:
+        """A reading transaction, likewise."""
+
+        def whole() -> Result:
+            with self._catalog.reading() as session:
+                return transact(session)
+
+        return patiently(whole, self._stop)
 
 
 @dataclass(frozen=True)
@@ -79,6 +109,7 @@ class Work:
     bases: BasisStore
     settings: Settings
     monitor: Monitor
+    executor: Executor
 
     @property
     def calibration_id(self) -> str:
@@ -93,8 +124,9 @@ class Work:
     @cached_property
     def manifest(self) -> CalibrationManifest:
         """The calibration's manifest."""
-        with self.catalog.reading() as session:
-            return calibrations.manifest_of(calibrations.get(session, self.calibration_id))
+        return self.monitor.read(
+            lambda session: calibrations.manifest_of(calibrations.get(session, self.calibration_id))
+        )
 
     @cached_property
     def partials(self) -> PartialSums:
@@ -105,10 +137,10 @@ class Work:
 
     def rows(self, group: GroupSpec) -> list[GradientRow]:
         """The stored gradients of a group, fitted and held out, rising by index."""
-        with self.catalog.reading() as session:
-            return gradients.stored(session, self.calibration_id, group.name)
+        return self.monitor.read(
+            lambda session: gradients.stored(session, self.calibration_id, group.name)
+        )
 
-    def read(self, group: GroupSpec, row: GradientRow) -> Tensors:
-        """A stored gradient."""
-        form = cast(GradientForm, row.form)
-        return self.gradients.read(self.calibration_id, group, row.index, form)
+    def write(self, transact: Callable[[Session], Result]) -> Result:
+        """A writing transaction that outlasts a database that is away for a while."""
+        return self.monitor.write(transact)

@@ -22,6 +22,7 @@ from ..store.bases import BasisStore
 from ..store.gradients import GradientStore
 from . import queue
 from .accumulate import accumulate
+from .executors import executor_of
 from .publish import publish
 from .queue import JobKind, Lease, LeaseLost
 from .work import Monitor, Stopped, Work
@@ -54,6 +55,7 @@ class Worker:
         self._gradients = gradients
         self._bases = bases
         self._settings = settings
+        self._executor = executor_of(settings)
         self._lease: Lease | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -76,7 +78,13 @@ class Worker:
             return False
         monitor = Monitor(self._catalog, self._lease, stop)
         work = Work(
-            self._lease, self._catalog, self._gradients, self._bases, self._settings, monitor
+            self._lease,
+            self._catalog,
+            self._gradients,
+            self._bases,
+            self._settings,
+            monitor,
+            self._executor,
         )
         try:
             with self._heartbeat(self._lease, monitor):
@@ -95,6 +103,8 @@ class Worker:
                 queue.release(session, lease, datetime.now(UTC))
         except LeaseLost:
             return  # it ended in this very moment
+        except SQLAlchemyError:
+            _log.exception("the job could not be given back; its lease will run out")
 
     @property
     def _duration(self) -> timedelta:
@@ -107,18 +117,17 @@ class Worker:
         try:
             _RUN[lease.kind](work)
         except Stopped:
-            with self._catalog.writing() as session:
-                queue.release(session, lease, datetime.now(UTC))
+            work.write(lambda session: queue.release(session, lease, datetime.now(UTC)))
         except LeaseLost:
             raise
         except SparseGradError as error:
             _log.warning("job %s failed: %s", lease.job_id, error)
-            with self._catalog.writing() as session:
-                queue.fail(session, lease, error.to_problem(), datetime.now(UTC))
+            problem = error.to_problem()
+            work.write(lambda session: queue.fail(session, lease, problem, datetime.now(UTC)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must not hang
             _log.exception("job %s: an error that may pass", lease.job_id)
-            with self._catalog.writing() as session:
-                queue.retry(session, lease, _passing(error), datetime.now(UTC))
+            passing = _passing(error)
+            work.write(lambda session: queue.retry(session, lease, passing, datetime.now(UTC)))
 
     @contextmanager
     def _heartbeat(self, lease: Lease, monitor: Monitor) -> Iterator[None]:
