@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ml_dtypes
@@ -158,3 +159,36 @@ class GradientStoreContract:
         with pytest.raises(CorruptFile):
             store.read("one", group, 0, "dense")
         assert_same_bits(store.read("two", group, 0, "dense"), tensors)
+
+    def test_what_lies_in_the_slots_is_listed_and_discarded_form_by_form(
+        self, store: GradientStore
+    ) -> None:
+        group = group_spec()
+        store.create("cal", manifest_of(group))
+        dense = {"G": np.ones((6, 4), np.float32)}
+        store.write("cal", group, 0, dense)
+        store.write("cal", group, 2, dense)
+        store.write(
+            "cal", group, 2, {"g": np.ones((3, 6), np.float32), "x": np.ones((3, 4), np.float32)}
+        )
+        held = list(store.holdings("cal"))
+        slots = {("up", 0, "dense"), ("up", 2, "dense"), ("up", 2, "factored")}
+        assert {(found.group, found.index, found.form) for found in held} == slots
+        assert all(found.bytes > 0 for found in held)
+        store.discard("cal", "up", 2, "factored")
+        store.discard("cal", "up", 2, "factored")
+        store.discard("cal", "up", 0, "dense")
+        assert [(found.index, found.form) for found in store.holdings("cal")] == [(2, "dense")]
+        assert_same_bits(store.read("cal", group, 2, "dense"), dense)
+
+    def test_a_calibration_takes_up_what_was_written_last_and_when(
+        self, store: GradientStore
+    ) -> None:
+        group = group_spec()
+        began = datetime.now(UTC) - timedelta(seconds=2)  # clocks of file systems are coarse
+        store.create("cal", manifest_of(group))
+        before = store.footprint("cal")
+        store.write("cal", group, 0, {"G": np.ones((6, 4), np.float32)})
+        after = store.footprint("cal")
+        assert before.bytes < after.bytes
+        assert began <= before.changed <= after.changed <= datetime.now(UTC) + timedelta(seconds=2)

@@ -9,10 +9,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sparsegrad_shared.bases import BasisManifest, FileEntry
+from sparsegrad_shared.bases import MANIFEST_FILE, BasisManifest, FileEntry
+from sparsegrad_shared.errors import CorruptFile
+
+from .footprint import Footprint
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Something that is no basis any more.
+
+    Attributes:
+        name: what `discard` knows it by.
+        damaged: whether it was set aside for people to look into; else its removal was cut short.
+        footprint: what it takes up.
+    """
+
+    name: str
+    damaged: bool
+    footprint: Footprint
 
 
 class BasisDraft(Protocol):
@@ -68,3 +87,23 @@ class BasisStore(ABC):
     @abstractmethod
     def delete(self, digest: str) -> None:
         """Remove a published basis, if it is there; a kill half-way leaves it not published."""
+
+    @abstractmethod
+    def footprint(self, digest: str) -> Footprint:
+        """What a published basis takes up here."""
+
+    @abstractmethod
+    def set_aside(self) -> Iterator[SetAside]:
+        """What is no basis any more: damaged ones, and those whose removal was cut short."""
+
+    @abstractmethod
+    def discard(self, name: str) -> None:
+        """Remove something that was set aside, if it is there."""
+
+    def holds(self, digest: str) -> bool:
+        """Whether a published basis is there; its bytes are not looked at."""
+        try:
+            self.file(digest, MANIFEST_FILE)
+        except CorruptFile:
+            return False
+        return True

@@ -28,6 +28,8 @@ import numpy.typing as npt
 from sparsegrad_shared.calibrations import CalibrationManifest, GradientForm, GroupSpec
 from sparsegrad_shared.framing import DType
 
+from .footprint import Footprint, Holding
+
 Array = npt.NDArray[Any]
 Tensors = Mapping[str, Array]
 
@@ -85,6 +87,18 @@ class GradientStore(ABC):
     @abstractmethod
     def calibrations(self) -> Iterator[str]:
         """The calibrations that there is anything of, in no order."""
+
+    @abstractmethod
+    def footprint(self, calibration_id: str) -> Footprint:
+        """What a calibration takes up here."""
+
+    @abstractmethod
+    def holdings(self, calibration_id: str) -> Iterator[Holding]:
+        """Whatever lies in a calibration's slots, halves and left-overs included, in no order."""
+
+    @abstractmethod
+    def discard(self, calibration_id: str, group: str, index: int, form: GradientForm) -> None:
+        """Remove what lies in a slot of that form, if anything does."""
 
     def write(self, calibration_id: str, group: GroupSpec, index: int, tensors: Tensors) -> None:
         """Write a gradient into its slot; it is on disk when this returns."""

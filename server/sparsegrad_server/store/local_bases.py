@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,10 +22,12 @@ from sparsegrad_shared.bases import MANIFEST_FILE, BasisManifest, FileEntry
 from sparsegrad_shared.digests import verify_file
 from sparsegrad_shared.errors import CorruptFile
 
-from .bases import BasisStore
+from .bases import BasisStore, SetAside
 from .files import Staging, flush, make_folder, place, remove
+from .footprint import Footprint, footprint_of
 
 _FOLDER = re.compile("[0-9a-f]{64}")
+_DAMAGED = ".damaged-"  # in the name of a folder that was set aside
 
 
 class LocalBasisStore(BasisStore):
@@ -74,9 +77,23 @@ class LocalBasisStore(BasisStore):
         """Rename the folder aside first, so that no half of it is ever seen."""
         folder = self.folder(digest)
         if folder.exists():
-            aside = folder.with_name(f"{folder.name}.deleted")
+            aside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.deleted")
             place(folder, aside)
             remove(aside)
+
+    def footprint(self, digest: str) -> Footprint:
+        """Of its folder."""
+        return footprint_of(self.folder(digest))
+
+    def set_aside(self) -> Iterator[SetAside]:
+        """The other folders, whose names say what became of them."""
+        for path in self._root.iterdir():
+            if not _FOLDER.fullmatch(path.name):
+                yield SetAside(path.name, _DAMAGED in path.name, footprint_of(path))
+
+    def discard(self, name: str) -> None:
+        """Remove such a folder."""
+        remove(self._root / name)
 
     def folder(self, digest: str) -> Path:
         """Where the basis of that digest is, or would be."""
@@ -116,6 +133,6 @@ class _LocalDraft:
         except CorruptFile:
             # Out of the way, not away: whoever looks into the damage may want the files.
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-            folder.rename(folder.with_name(f"{folder.name}.damaged-{stamp}"))
+            folder.rename(folder.with_name(f"{folder.name}{_DAMAGED}{stamp}"))
             return False
         return True

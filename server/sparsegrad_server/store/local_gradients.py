@@ -16,7 +16,8 @@ gradient is stored as its 16 bits (uint16), with the attribute `dtype` saying wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from sparsegrad_shared.errors import CorruptFile
 from sparsegrad_shared.framing import DType
 
 from .files import Staging, flush, make_folder, place, remove
+from .footprint import Footprint, Holding, footprint_of
 from .gradients import NUMPY_TYPES, Array, GradientStore, Tensors
 
 _DENSE_AXES = ("slot", "d_out", "d_in")
@@ -128,12 +130,43 @@ class LocalGradientStore(GradientStore):
         """Remove a calibration's folder."""
         remove(self._root / calibration_id)
 
+    def footprint(self, calibration_id: str) -> Footprint:
+        """Of its folder."""
+        return footprint_of(self._root / calibration_id)
+
+    def holdings(self, calibration_id: str) -> Iterator[Holding]:
+        """The chunks of the dense arrays, and the other arrays, by their names."""
+        for path in (self._root / calibration_id).glob("*/dense/c.*"):
+            if (match := _DENSE_CHUNK.fullmatch(path.name)) is not None:
+                yield _holding(path, path.parents[1].name, int(match["index"]), "dense")
+        for path in (self._root / calibration_id).glob("*/*.*"):
+            name, _, index = path.name.partition(".")
+            if name in _FORMS and index.isdecimal():
+                yield _holding(path, path.parent.name, int(index), _FORMS[name])
+
+    def discard(self, calibration_id: str, group: str, index: int, form: GradientForm) -> None:
+        """Remove its chunk or its arrays."""
+        home = self._root / calibration_id / group
+        if form == "dense":
+            remove(home / "dense" / _dense_chunk(index))
+        else:
+            for name in FORM_TENSORS[form]:
+                remove(_path(home, name, index))
+
     def calibrations(self) -> Iterator[str]:
         """The names of the folders."""
         return (path.name for path in self._root.iterdir())
 
 
 _ONLY_CHUNK = "c.0.0"
+_DENSE_CHUNK = re.compile(r"c\.(?P<index>\d+)\.0\.0")
+_FORMS: Mapping[str, GradientForm] = {
+    name: form for form, names in FORM_TENSORS.items() if form != "dense" for name in names
+}
+
+
+def _holding(path: Path, group: str, index: int, form: GradientForm) -> Holding:
+    return Holding(group, index, form, footprint_of(path).bytes)
 
 
 def _dense_chunk(index: int) -> str:

@@ -91,3 +91,31 @@ def test_damage_is_found_by_name_and_mended_by_the_same_content(
 def test_a_basis_that_is_not_there_is_corrupt_not_empty(store: LocalBasisStore) -> None:
     with pytest.raises(CorruptFile, match="missing"):
         store.file(f"sha256:{64 * '0'}", MANIFEST_FILE)
+
+
+def test_what_was_set_aside_is_listed_and_discarded(store: LocalBasisStore, tmp_path: Path) -> None:
+    digest = published(store)
+    store.file(digest, REPORT_FILE).write_bytes(b"[]")
+    assert published(store) == digest  # the damaged one is set aside, a sound one takes its place
+    half_removed = tmp_path / "bases" / f"{'0' * 64}.0.deleted"
+    half_removed.mkdir()
+    aside = {found.damaged: found for found in store.set_aside()}
+    assert aside.keys() == {True, False}
+    assert aside[True].footprint.bytes > 0
+    for found in aside.values():
+        store.discard(found.name)
+        store.discard(found.name)
+    assert list(store.set_aside()) == []
+    store.verify(digest)
+    assert store.footprint(digest).bytes == sum(
+        path.stat().st_size for path in store.folder(digest).iterdir()
+    )
+
+
+def test_a_basis_that_was_deleted_is_not_there(store: LocalBasisStore) -> None:
+    digest = published(store)
+    assert store.holds(digest)
+    store.delete(digest)
+    assert not store.holds(digest)
+    assert list(store.digests()) == []
+    assert list(store.set_aside()) == []
