@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 GIB = 1 << 30
@@ -29,7 +29,35 @@ class Settings(BaseSettings):
     catalog_url: str | None = Field(
         default=None,
         repr=False,  # it may hold a password
-        description="database of the catalog; a SQLite file in the data folder when not given",
+        description="database of the catalog, postgresql://user:password@host/database; a SQLite "
+        "file in the data folder when not given",
+    )
+    storage_url: str | None = Field(
+        default=None,
+        pattern=r"^s3://[A-Za-z0-9][A-Za-z0-9.\-]+(/[A-Za-z0-9._\-]+)*/?$",
+        description="where gradients and bases are kept, s3://bucket/prefix; folders in the data "
+        "folder when not given",
+    )
+    storage_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="URL of the S3-compatible service; that of Amazon's region when not given",
+    )
+    storage_region: str | None = Field(
+        default=None, description="region of the bucket; AWS_REGION when not given"
+    )
+    storage_access_key: str | None = Field(
+        default=None,
+        description="id of the key for the bucket; AWS's variables or the machine's role when not "
+        "given",
+    )
+    storage_secret_key: SecretStr | None = Field(
+        default=None, description="the secret that belongs to storage_access_key"
+    )
+    storage_cache_bytes: int = Field(
+        default=10 * GIB,
+        ge=0,
+        description="bytes of local copies that are kept of bases in object storage",
     )
     host: str = Field(default="127.0.0.1", description="address that the server listens on")
     port: int = Field(default=8765, ge=0, le=65535, description="port; 0 takes a free one")
@@ -188,33 +216,6 @@ class Settings(BaseSettings):
         description="certificate of the authority that signs those of the Dask cluster, and of "
         "nothing else: whoever holds one runs code there",
     )
-    worker_memory_bytes: int | None = Field(
-        default=None,
-        ge=1 << 20,
-        description="memory that a worker may use; by default what is free as a job begins, within "
-        "the container's limit. A group that needs more fails its job and says so",
-    )
-
-    executor: Literal["local", "dask"] = Field(
-        default="local",
-        description="where a worker computes: in its own process, or on a Dask cluster",
-    )
-    dask_scheduler: str | None = Field(
-        default=None,
-        pattern=r"^tls://",
-        description="address of the Dask scheduler, tls://host:port; always over mutual TLS",
-    )
-    dask_certificate: Path | None = Field(
-        default=None, description="this process's certificate for the Dask cluster, PEM"
-    )
-    dask_key: Path | None = Field(
-        default=None, description="the private key of dask_certificate, PEM"
-    )
-    dask_authority: Path | None = Field(
-        default=None,
-        description="certificate of the authority that signs those of the Dask cluster, and of "
-        "nothing else: whoever holds one runs code there",
-    )
 
     @field_validator("data")
     @classmethod
@@ -260,9 +261,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _dask_is_whole(self) -> Self:
-        if self.executor == "dask" and self.dask_scheduler is None:
-            raise ValueError("executor dask: expected dask_scheduler, such as tls://scheduler:8786")
+    def _storage_is_whole(self) -> Self:
+        details = ("endpoint", "region", "access_key", "secret_key")
+        given = [name for name in details if getattr(self, f"storage_{name}") is not None]
+        if given and self.storage_url is None:
+            raise ValueError(
+                f"storage_{given[0]}: expected storage_url beside it, such as s3://bucket/prefix"
+            )
+        if ("access_key" in given) != ("secret_key" in given):
+            raise ValueError("expected storage_access_key and storage_secret_key both, or neither")
         return self
 
     @property
@@ -294,6 +301,11 @@ class Settings(BaseSettings):
     def bases_folder(self) -> Path:
         """Published bases, a folder for each digest."""
         return self.data / "bases"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Local copies of bases that are in object storage."""
+        return self.data / "cache"
 
     @property
     def embedded_token_file(self) -> Path:
