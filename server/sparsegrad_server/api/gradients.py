@@ -12,10 +12,13 @@ from sparsegrad_shared.references import Segment
 
 from ..catalog.gradients import Slot
 from ..guard import allow_body
+from ..ingest.body import new_body
 from ..ingest.receive import read_promise, receive
 from .dependencies import AdmissionOf, SettingsOf, StagingOf, UploadsOf, Writer
 
 router = APIRouter(tags=["gradients"])
+
+_ADVICE = "send it factored, in a smaller data type, or as sums"
 
 # The body is read as a stream, which the framework cannot see.
 _BODY = {
@@ -48,9 +51,12 @@ async def put_gradient(
 ) -> GradientStored:
     """Store one gradient; answered only when it is on disk."""
     slot = Slot(calibration_id, group, index)
-    promise = read_promise(request.headers, settings.max_gradient_bytes)
+    promise = read_promise(request.headers, settings.max_gradient_bytes, "a gradient", _ADVICE)
     allow_body(request, promise.size)
-    with admission.upload(promise.size), staging.path() as body:
+    with (
+        admission.upload(promise.size) as in_memory,
+        new_body(promise.size, staging, in_memory=in_memory) as body,
+    ):
         await run_sync(uploads.admit, principal, slot, promise)
         await receive(request.stream(), promise, body)
         outcome = await run_sync(uploads.keep, slot, promise, body, limiter=admission.encoders)

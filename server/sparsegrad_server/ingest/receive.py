@@ -1,20 +1,16 @@
-"""A body on its way from the network to a staging file, in bounded memory."""
+"""A body on its way in: what its request promises, and whether that is what comes."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
-from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect
 
 from sparsegrad_shared.digests import parse_content_digest
 from sparsegrad_shared.errors import BodyTooLarge, DigestMismatch, InvalidInput, TruncatedBody
 
-BUFFER_BYTES = 1 << 20  # what is gathered before a thread hashes and writes it
+from .body import Body
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,14 @@ class Promise:
     digest: str
 
 
-def read_promise(headers: Mapping[str, str], limit: int) -> Promise:
+def read_promise(headers: Mapping[str, str], limit: int, what: str, advice: str) -> Promise:
     """What the headers promise, before any of the body is read.
+
+    Args:
+        headers: of the request.
+        limit: bytes that the body may have.
+        what: what the body is, for messages.
+        advice: what to do about a body that is too large.
 
     Raises:
         InvalidInput: when Content-Length or Content-Digest is missing or malformed.
@@ -39,54 +41,48 @@ def read_promise(headers: Mapping[str, str], limit: int) -> Promise:
     """
     length = headers.get("content-length")
     if length is None or not length.isascii() or not length.isdigit():
-        raise InvalidInput("a gradient needs its size in Content-Length, and no chunked transfer")
+        raise InvalidInput(f"{what} needs its size in Content-Length, and no chunked transfer")
     size = int(length)
     if size > limit:
         raise BodyTooLarge(
-            f"expected a gradient of at most {limit} bytes; Content-Length says {size}: send it "
-            "factored, in a smaller data type, or as sums"
+            f"expected {what} of at most {limit} bytes; Content-Length says {size}: {advice}"
         )
     digest = headers.get("content-digest")
     if digest is None:
-        raise InvalidInput("a gradient needs its digest: Content-Digest: sha-256=:<base64>:")
+        raise InvalidInput(f"{what} needs its digest: Content-Digest: sha-256=:<base64>:")
     return Promise(size, parse_content_digest(digest))
 
 
-async def receive(pieces: AsyncIterable[bytes], promise: Promise, path: Path) -> None:
-    """Write a body to `path` and hold it to its promise. Hashing and writing run in a thread.
+async def receive(pieces: AsyncIterable[bytes], promise: Promise, body: Body) -> None:
+    """Take in a body, and hold it to its promised size.
 
     Raises:
         TruncatedBody: when it ends early.
         BodyTooLarge: when it goes on for longer.
-        DigestMismatch: when it has another digest; names both.
     """
-    hasher = hashlib.sha256()
     received = 0
-    buffer = bytearray()
-
-    def write_out(file: BinaryIO, content: bytearray) -> None:
-        hasher.update(content)
-        file.write(content)
-        file.flush()
-
-    with path.open("xb") as file:
-        try:
-            async for piece in pieces:
-                received += len(piece)
-                if received > promise.size:
-                    raise BodyTooLarge(f"expected {promise.size} bytes of body; more came")
-                buffer += piece
-                if len(buffer) >= BUFFER_BYTES:
-                    await run_sync(write_out, file, buffer)
-                    buffer = bytearray()
-        except ClientDisconnect:
-            raise TruncatedBody(
-                f"the connection ended after {received} of {promise.size} bytes; send it again"
-            ) from None
-        await run_sync(write_out, file, buffer)
+    try:
+        async for piece in pieces:
+            received += len(piece)
+            if received > promise.size:
+                raise BodyTooLarge(f"expected {promise.size} bytes of body; more came")
+            await body.append(piece)
+    except ClientDisconnect:
+        raise TruncatedBody(
+            f"the connection ended after {received} of {promise.size} bytes; send it again"
+        ) from None
     if received < promise.size:
         raise TruncatedBody(f"expected {promise.size} bytes of body; {received} came")
-    found = f"sha256:{hasher.hexdigest()}"
+    await body.close()
+
+
+def check_digest(body: Body, promise: Promise) -> None:
+    """Hold a whole body to its promised digest.
+
+    Raises:
+        DigestMismatch: when it has another one; names both.
+    """
+    found = body.digest()
     if found != promise.digest:
         raise DigestMismatch(
             f"Content-Digest promised {promise.digest}; the body has {found}: it was changed on "

@@ -17,9 +17,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import numpy as np
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.calibrations import GradientStored, GroupSpec
@@ -29,11 +27,13 @@ from ..auth.principal import Principal
 from ..catalog import Catalog, calibrations, gradients, namespaces
 from ..catalog.gradients import Arrival, Slot
 from ..catalog.tables import CalibrationRow
+from ..context import concern
 from ..jobs.queue import request_accumulation
 from ..settings import Settings
 from ..store.gradients import GradientStore, Tensors
+from .body import Body
 from .check import check_gradient
-from .receive import Promise
+from .receive import Promise, check_digest
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,24 @@ class Uploads:
             row = calibrations.get(session, slot.calibration_id)
             if not principal.sees(row.namespace):
                 raise calibrations.unknown(slot.calibration_id)
+            concern(row.namespace, slot.calibration_id, repeated=True)
             _check_index(calibrations.group_of(row, slot.group), slot)
             self._check_writable(session, row, slot, promise, datetime.now(UTC))
 
-    def keep(self, slot: Slot, promise: Promise, body: Path) -> Outcome:
+    def keep(self, slot: Slot, promise: Promise, body: Body) -> Outcome:
         """Check a received body and store it; it is on disk when this returns.
 
         Raises:
-            InvalidInput: the body is not the gradient that the slot takes (see `check_gradient`).
+            DigestMismatch: the body is not the promised one.
+            InvalidInput: it is not the gradient that the slot takes (see `check_gradient`).
             Conflict: see `admit`; things may have changed while the body came.
         """
+        check_digest(body, promise)
         with self._catalog.reading() as session:
             row = calibrations.get(session, slot.calibration_id)
         group = calibrations.group_of(row, slot.group)
         normalize = calibrations.manifest_of(row).options.normalize
-        checked = check_gradient(_mapped(body), group, slot.index, normalize)
+        checked = check_gradient(body.content(), group, slot.index, normalize)
         arrival = Arrival(
             digest=promise.digest,
             form=checked.form,
@@ -152,10 +155,3 @@ def _check_index(group: GroupSpec, slot: Slot) -> None:
             f"{slot}: the group has slots 0 to {group.slots - 1} "
             f"({group.gradients} to fit on, {group.held_out} held out)"
         )
-
-
-def _mapped(body: Path) -> memoryview:
-    """The file's bytes, read from the disk only where they are looked at."""
-    if body.stat().st_size == 0:  # which cannot be mapped
-        return memoryview(b"")
-    return np.memmap(body, np.uint8, "r").data

@@ -38,6 +38,7 @@ from sparsegrad_shared.calibrations import (
 from sparsegrad_shared.errors import CorruptFile
 from sparsegrad_shared.framing import DType
 
+from .chunks import encoded
 from .files import Staging, flush, make_folder, place, remove
 from .footprint import Footprint, Holding, footprint_of
 from .gradients import NUMPY_TYPES, Array, GradientStore, Tensors
@@ -103,7 +104,7 @@ class LocalGradientStore(GradientStore):
         home = self._root / calibration_id / group.name
         with self._staging.path() as staged:
             if "G" in tensors:
-                moves = [_stage_dense(staged, home, group, index, tensors["G"])]
+                moves = [_stage_dense(staged, home, index, tensors["G"])]
             else:
                 moves = [
                     _stage_array(staged / name, _path(home, name, index), array, _AXES[name])
@@ -214,22 +215,24 @@ def _make_array(
     )
 
 
-def _stage_dense(staged: Path, home: Path, group: GroupSpec, index: int, G: Array) -> _Move:
-    _make_dense(staged, group)[index] = _bits(G)
-    chunk = staged / _dense_chunk(index)
-    flush(chunk)
-    return _Move(chunk, home / "dense" / chunk.name)
+def _stage_dense(staged: Path, home: Path, index: int, G: Array) -> _Move:
+    _write_chunk(staged, G)
+    flush(staged)
+    return _Move(staged, home / "dense" / _dense_chunk(index))
 
 
 def _stage_array(staged: Path, target: Path, array: Array, axes: Sequence[str]) -> _Move:
     dtype = next(name for name, numpy_type in NUMPY_TYPES.items() if numpy_type == array.dtype)
-    _make_array(staged, array.shape, array.shape, dtype, axes)[...] = _bits(array)
+    _make_array(staged, array.shape, array.shape, dtype, axes)
+    _write_chunk(staged / _ONLY_CHUNK, array)
     flush(staged)
     return _Move(staged, target)
 
 
-def _bits(array: Array) -> Array:
-    return array.view(np.uint16) if array.dtype == ml_dtypes.bfloat16 else array
+def _write_chunk(path: Path, array: Array) -> None:
+    with path.open("xb") as file:
+        for piece in encoded(array):
+            file.write(piece)
 
 
 def _read(path: Path, chunk: Path, selection: int | slice, where: str) -> Array:

@@ -14,9 +14,9 @@ from sparsegrad_shared.errors import Overloaded, StorageFull
 MIB = 1 << 20
 
 
-def admission_of(folder: Path, uploads: int, floor: int) -> Admission:
+def admission_of(folder: Path, uploads: int, floor: int, memory: int = 0) -> Admission:
     async def make() -> Admission:  # its limiter belongs to an event loop
-        return Admission(folder, uploads, floor)
+        return Admission(folder, uploads, floor, memory)
 
     return asyncio.run(make())
 
@@ -52,3 +52,13 @@ def test_the_floor_is_kept_free(tmp_path: Path) -> None:
     check_disk(tmp_path, 0, floor=0)
     with pytest.raises(StorageFull):
         check_disk(tmp_path, 0, floor=free_bytes(tmp_path) + 64 * MIB)
+
+
+def test_bodies_are_in_memory_as_long_as_there_is_room_for_the_whole_of_them(
+    tmp_path: Path,
+) -> None:
+    admission = admission_of(tmp_path, uploads=9, floor=0, memory=10)
+    with admission.upload(6) as first, admission.upload(5) as second, admission.upload(4) as third:
+        assert (first, second, third) == (True, False, True)
+    with admission.upload(11) as too_large, admission.upload(10) as the_rest:
+        assert (too_large, the_rest) == (False, True)
