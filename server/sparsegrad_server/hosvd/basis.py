@@ -44,12 +44,21 @@ def compute_basis(
         NoGradients: no gradient but zero ones was added.
         InvalidInput: `rank` or `energy` is out of range, or a matrix is too large to solve whole.
     """
+    check_any(gram)
+    trace = float(gram.A_in.trace())
+    values_in, U = leading_eigenvectors(gram.A_in, rank=rank, energy=energy)
+    values_out, V = leading_eigenvectors(gram.A_out, rank=rank, energy=energy)
+    return Basis(U=U, V=V, eigenvalues_in=values_in, eigenvalues_out=values_out, energy=trace)
+
+
+def check_any(gram: GramMatrices) -> None:
+    """Hold a sum to have something in it that a basis can be made of.
+
+    Raises:
+        NoGradients: no gradient but zero ones was added.
+    """
     if gram.count == 0:
         raise NoGradients(
             f"expected at least one gradient that is not zero, got none "
             f"({gram.zero_count} were zero throughout); train on data that reaches these layers"
         )
-    trace = float(gram.A_in.trace())
-    values_in, U = leading_eigenvectors(gram.A_in, rank=rank, energy=energy)
-    values_out, V = leading_eigenvectors(gram.A_out, rank=rank, energy=energy)
-    return Basis(U=U, V=V, eigenvalues_in=values_in, eigenvalues_out=values_out, energy=trace)
