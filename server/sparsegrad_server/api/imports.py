@@ -75,3 +75,12 @@ async def import_file(
     ):
         await receive(request.stream(), promise, body)
         await run_sync(imports.keep, namespace, digest, entry, body, limiter=imports.checkers)
+
+
+@router.delete("", status_code=204)
+def give_up_import(
+    namespace: Segment, name: Segment, digest: Digest, principal: Writer, imports: ImportsOf
+) -> None:
+    """Forget an import, with the files that came."""
+    principal.check(namespace)
+    imports.give_up(namespace, digest)

@@ -39,9 +39,9 @@ def search(session: Session, query: BasisQuery, namespace: str) -> BasisList:
         )
         .limit(query.limit + 1)
     ).all()
-    fitting = _fitting([size for _, size in found], query.limit)
-    rows = [row for row, _ in found[:fitting]]
-    last = rows[-1] if len(found) > fitting else None
+    fits = fitting([size for _, size in found], query.limit)
+    rows = [row for row, _ in found[:fits]]
+    last = rows[-1] if len(found) > fits else None
     return BasisList(
         bases=tuple(bases.describe(session, rows)),
         next=None
@@ -50,7 +50,7 @@ def search(session: Session, query: BasisQuery, namespace: str) -> BasisList:
     )
 
 
-def _fitting(sizes: list[int], limit: int) -> int:
+def fitting(sizes: list[int], limit: int) -> int:
     """How many rows a page holds: at least one, if there is one."""
     within = sum(total <= PAGE_BYTES for total in accumulate(sizes[:limit]))
     return max(within, min(1, len(sizes)))

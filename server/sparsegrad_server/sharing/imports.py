@@ -148,6 +148,13 @@ class Imports:
             except FileNotFoundError:
                 raise _given_up(digest) from None
 
+    def give_up(self, namespace: str, digest: str) -> None:
+        """Forget an import, with the files that came; one that is not there is forgotten already.
+
+        Safe at any time: a publication that is under way fails, or is done.
+        """
+        remove(self._folder(namespace, digest))
+
     def _folder(self, namespace: str, digest: str) -> Path:
         return self._settings.imports_folder / namespace / digest.removeprefix("sha256:")
 
@@ -164,8 +171,8 @@ class Imports:
         under_way = sum(1 for _ in folder.parent.iterdir())
         if under_way >= self._settings.max_imports:
             raise Conflict(
-                f"{under_way} imports are under way in this namespace, as many as may be: finish "
-                f"one; what nobody goes on with is given up after {KEPT.days} day"
+                f"{under_way} imports are under way in {folder.parent.name}, as many as may be: "
+                f"finish one, or give one up; {KEPT.days} day after its last file it goes"
             )
         needed = _COPIES * sum(entry.bytes for entry in manifest.files())
         check_disk(self._settings.data, needed, self._settings.min_free_bytes)
@@ -226,6 +233,8 @@ class Imports:
                 version = bases.published(row)
             remove(folder)
             return version
+        except FileNotFoundError:
+            raise _given_up(manifest.digest()) from None
         finally:
             remove(self._settings.partial_folder / key)
             self._publishing.release()

@@ -17,17 +17,18 @@ TOLERANCE = 1e-4  # float32 rounds the columns of a 28,672-wide basis to some 1e
 PANEL_BYTES = 32 << 20  # of rows turned into float64 at a time
 
 
-def deviation(matrix: NDArray[Any], seed: int = 0) -> float:
+def deviation(matrix: NDArray[Any], *, seed: int = 0, panel_bytes: int = PANEL_BYTES) -> float:
     """The largest norm of a row of QᵀQ - I, estimated; NaN when the matrix is not finite.
 
     Args:
         matrix: Q, D × r.
         seed: of the probes.
+        panel_bytes: of rows in float64 at a time.
     """
     columns = matrix.shape[1]
     probes = np.random.default_rng(seed).standard_normal((columns, PROBES))
     products = -probes
-    rows = max(1, PANEL_BYTES // (8 * columns))
+    rows = max(1, panel_bytes // (8 * columns))
     with np.errstate(invalid="ignore", over="ignore"):
         for begin in range(0, len(matrix), rows):
             panel = matrix[begin : begin + rows].astype(np.float64)
