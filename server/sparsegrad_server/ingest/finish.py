@@ -19,8 +19,12 @@ def finish(session: Session, row: CalibrationRow) -> JobRow:
     second finish answers the same job, which starts anew if it had failed.
 
     Raises:
+        CalibrationClosed: when it has expired before it was finished.
         NoGradients: when a group has none to fit a basis on; names the groups.
     """
+    row = calibrations.take(session, row.id)
+    if row.job_id is None:
+        calibrations.check_not_expired(row)
     if row.state == "open":
         groups = calibrations.manifest_of(row).groups
         empty = [group.name for group in groups if not _can_be_fitted(session, row.id, group)]

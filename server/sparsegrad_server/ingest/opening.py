@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sparsegrad_shared.calibrations import CalibrationManifest, Estimate, GroupSpec
 from sparsegrad_shared.errors import BodyTooLarge, InvalidInput, QuotaExceeded
 from sparsegrad_shared.framing import ITEM_SIZES
@@ -46,6 +48,25 @@ def check_room(manifest: CalibrationManifest, estimate: Estimate, settings: Sett
         )
     computed = estimate.disk_bytes - dense  # partial sums and the basis
     check_disk(settings.data, needed + computed, settings.min_free_bytes)
+
+
+def time_to_live(manifest: CalibrationManifest, settings: Settings) -> timedelta | None:
+    """How long a calibration's gradients are kept; for ever when None.
+
+    Raises:
+        InvalidInput: when the client asks for longer than the server keeps any.
+    """
+    longest = settings.max_calibration_days
+    if manifest.ttl_seconds is None:
+        days = settings.calibration_days if settings.calibration_days is not None else longest
+        return None if days is None else timedelta(days=days)
+    asked = timedelta(seconds=manifest.ttl_seconds)
+    if longest is not None and asked > timedelta(days=longest):
+        raise InvalidInput(
+            f"ttl_seconds: this server keeps gradients for {longest:g} days at most; "
+            f"{manifest.ttl_seconds:g} seconds were asked for"
+        )
+    return asked
 
 
 def _least_bytes(group: GroupSpec) -> int:
