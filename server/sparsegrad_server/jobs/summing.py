@@ -7,7 +7,8 @@ died, so the same gradients give the same bits.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sparsegrad_shared.calibrations import GroupSpec
 from sparsegrad_shared.errors import SparseGradError
@@ -16,7 +17,7 @@ from ..catalog.tables import GradientRow
 from ..hosvd import GramMatrices
 from .gradients import Gradients, Steps, StoredGradient
 from .partial import PartialSum
-from .work import Stopped, Work
+from .work import Interrupted, Work
 
 MOST_WAITING = 16  # gradients that wait for others to come before they are summed together
 
@@ -66,27 +67,63 @@ def sum_group(
         Stopped: when the worker shall stop; what was summed is kept.
         LeaseLost: when the job is another worker's by now.
     """
-    partial = furthest_sum(work, group, rows)
     gradients = Gradients(work.gradients, work.calibration_id, group)
-    kept, kept_at = partial.gradients, time.monotonic()
+    with running_sum(work, group, rows) as running:
+        for row in rows[running.gradients :]:
+            steps.step(f"summing gradients of {group.name}", running.gradients, len(rows))
+            gradients.add_to(running.gram, StoredGradient.of(row))
+            running.advance(1)
+        return running.gram
+
+
+class RunningSum:
+    """A partial sum under way, kept on disk from time to time.
+
+    Args:
+        work: the job.
+        group: the group.
+        rows: stored gradients, rising by index; the sum is of so many leading ones.
+    """
+
+    def __init__(self, work: Work, group: GroupSpec, rows: Sequence[GradientRow]) -> None:
+        empty = GramMatrices(group.d_out, group.d_in, normalize=work.manifest.options.normalize)
+        self._partial = work.partials.load(group.name, rows) or PartialSum(empty)
+        self._work, self._group, self._rows = work, group, rows
+        self._kept, self._kept_at = self.gradients, time.monotonic()
+
+    @property
+    def gram(self) -> GramMatrices:
+        """The sum."""
+        return self._partial.gram
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients are in it."""
+        return self._partial.gradients
+
+    def advance(self, count: int) -> None:
+        """So many more gradients are in the sum; kept if it is time for it."""
+        self._partial.gradients += count
+        if time.monotonic() - self._kept_at >= self._work.settings.partial_seconds:
+            self.keep()
+
+    def keep(self) -> None:
+        """Bring the sum to the disk, if there is anything new in it."""
+        if self.gradients > self._kept:
+            self._work.partials.save(self._group.name, self._rows, self._partial)
+        self._kept, self._kept_at = self.gradients, time.monotonic()
+
+
+@contextmanager
+def running_sum(work: Work, group: GroupSpec, rows: Sequence[GradientRow]) -> Iterator[RunningSum]:
+    """The furthest partial sum of the leading `rows`, kept at the end, also of what was cut short.
+
+    Not after any other error: it may have come in the middle of an addition, or of a lost lease.
+    """
+    running = RunningSum(work, group, rows)
     try:
-        for row in rows[partial.gradients :]:
-            steps.step(f"summing gradients of {group.name}", partial.gradients, len(rows))
-            gradients.add_to(partial.gram, StoredGradient.of(row))
-            partial.gradients += 1
-            if time.monotonic() - kept_at >= work.settings.partial_seconds:
-                work.partials.save(group.name, rows, partial)
-                kept, kept_at = partial.gradients, time.monotonic()
-    except (Stopped, SparseGradError):
-        if partial.gradients > kept:
-            work.partials.save(group.name, rows, partial)
+        yield running
+    except (Interrupted, SparseGradError):
+        running.keep()
         raise
-    if partial.gradients > kept:
-        work.partials.save(group.name, rows, partial)
-    return partial.gram
-
-
-def furthest_sum(work: Work, group: GroupSpec, rows: Sequence[GradientRow]) -> PartialSum:
-    """The furthest partial sum of the leading `rows`, or an empty one."""
-    empty = GramMatrices(group.d_out, group.d_in, normalize=work.manifest.options.normalize)
-    return work.partials.load(group.name, rows) or PartialSum(empty)
+    running.keep()

@@ -34,7 +34,11 @@ Result = TypeVar("Result")
 REPORT_SECONDS = 0.3  # between two writings of a job's progress
 
 
-class Stopped(Exception):
+class Interrupted(Exception):
+    """A computation cannot go on now; what it has so far is sound, and worth keeping."""
+
+
+class Stopped(Interrupted):
     """The worker was asked to stop: the job is given back as it stands."""
 
 
@@ -79,6 +83,10 @@ class Monitor:
             )
         )
         self._phase, self._written = phase, now
+
+    def wait(self, seconds: float) -> None:
+        """Let some time pass, but no more once the worker shall stop."""
+        self._stop.wait(seconds)
 
     def write(self, transact: Callable[[Session], Result]) -> Result:
         """A writing transaction, done again while the database is away; see `patiently`."""

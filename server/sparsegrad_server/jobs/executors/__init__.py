@@ -15,6 +15,8 @@ add in another order, and give the same subspaces to 1e-6.
 
 from __future__ import annotations
 
+from sparsegrad_shared.errors import MissingExtra
+
 from ...settings import Settings
 from .base import Executor, GroupResult
 from .local import LocalExecutor
@@ -30,6 +32,10 @@ def executor_of(settings: Settings) -> Executor:
     """
     if settings.executor == "local":
         return LocalExecutor()
-    from .dask import DaskExecutor
-
+    try:
+        from .dask import DaskExecutor
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"executor dask needs {error.name}: pip install 'sparsegrad-peft[cluster]'"
+        ) from None
     return DaskExecutor(settings)

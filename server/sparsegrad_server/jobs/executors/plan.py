@@ -99,17 +99,17 @@ def plan_groups(needs: Sequence[GroupNeed], memory: int, threads: int) -> list[W
     large = [place for place in range(len(needs)) if place not in small]
     waves = [Wave((place,), lanes=1, threads=threads) for place in large]
     if small:
-        fitting = _fitting([needs[place].memory_bytes for place in small], memory)
-        waves.append(Wave(tuple(small), lanes=min(threads, fitting), threads=1))
+        lanes = min(threads, fitting([needs[place].memory_bytes for place in small], memory))
+        waves.append(Wave(tuple(small), lanes, threads=1))
     return waves
+
+
+def fitting(bytes_each: Sequence[int], memory: int) -> int:
+    """How many fit at once, whichever they are: the largest are counted."""
+    return sum(total <= memory for total in accumulate(sorted(bytes_each, reverse=True)))
 
 
 def _pays(groups: int, threads: int) -> bool:
     """Whether so many small groups are done sooner side by side than one after another."""
     speed_up = 1 / (SERIAL_SHARE + (1 - SERIAL_SHARE) / threads)
     return min(groups, threads) > speed_up
-
-
-def _fitting(bytes_each: Sequence[int], memory: int) -> int:
-    """How many fit at once, whichever they are: the largest are counted."""
-    return sum(total <= memory for total in accumulate(sorted(bytes_each, reverse=True)))
