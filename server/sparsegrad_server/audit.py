@@ -55,10 +55,10 @@ class AuditedCatalog(Catalog):
 
 
 class AuditTrail:
-    """What is written of a request after its answer.
+    """What is written of a request once its answer is known.
 
     Args:
-        catalog: where to; a plain one.
+        catalog: where to.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -75,11 +75,12 @@ class AuditTrail:
         """
         if (principal := current.principal) is None:
             return
+        # By the plain way to write: these transactions are the log's own.
         if current.audit_id is not None:
-            with self._catalog.writing() as session:
+            with Catalog.writing(self._catalog) as session:
                 audit.correct(session, current.audit_id, status)
         elif self._refusals.take(principal.token_id, clock).granted:
-            with self._catalog.writing() as session:
+            with Catalog.writing(self._catalog) as session:
                 audit.add(session, _entry_of(current, principal, status))
         else:
             _log.warning("refused, more often than the audit log takes: %s", current.path)

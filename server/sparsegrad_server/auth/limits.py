@@ -63,7 +63,7 @@ def judge(rate: Rate, full_at: float, now: float) -> tuple[float, Allowance]:
     interval = 1 / rate.per_second
     full_at = max(full_at, now)
     over = full_at + interval - now - rate.burst * interval
-    if over > 1e-9 * max(1.0, abs(now)):  # round-off of the clock's own size
+    if over > 1e-12 * max(1.0, abs(now)):  # round-off of the clock's own size
         return full_at, Allowance(rate, 0, over, full_at - now)
     full_at += interval
     return full_at, Allowance(rate, _remaining(rate, full_at, now), 0.0, full_at - now)

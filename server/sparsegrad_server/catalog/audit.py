@@ -5,6 +5,7 @@ Pages go backwards in time, by time and id.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,7 +65,7 @@ def search(session: Session, query: AuditQuery, limit: int, after: str | None = 
     Raises:
         InvalidInput: when `after` is no mark of such a page.
     """
-    selected = _selected(query).order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(limit + 1)
+    selected = _selected(query).limit(limit + 1)
     if after is not None:
         at, entry_id = paging.read_mark(after, str)
         selected = selected.where(
@@ -76,6 +77,12 @@ def search(session: Session, query: AuditQuery, limit: int, after: str | None = 
     return AuditPage(entries=tuple(map(_entry, shown)), next=more)
 
 
+def entries(session: Session, query: AuditQuery, limit: int) -> Iterator[AuditEntry]:
+    """The newest rows, one after another."""
+    selected = _selected(query).limit(limit)
+    return map(_entry, session.scalars(selected))
+
+
 def sweep(session: Session, before: datetime) -> int:
     """Remove what is older; answers how many rows that were."""
     swept = session.scalars(delete(AuditRow).where(AuditRow.at < before).returning(AuditRow.id))
@@ -83,7 +90,7 @@ def sweep(session: Session, before: datetime) -> int:
 
 
 def _selected(query: AuditQuery) -> Select[AuditRow]:
-    selected = select(AuditRow)
+    selected = select(AuditRow).order_by(AuditRow.at.desc(), AuditRow.id.desc())
     if query.namespace is not None:
         selected = selected.where(AuditRow.namespace == query.namespace)
     if query.token is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 import typer
 
 from sparsegrad_shared.errors import SparseGradError
 
-from . import serve, token, worker
+from ..telemetry import logs
+from . import audit, cluster, serve, token, worker
 
 _OURS = ("sparsegrad_server", "sparsegrad_shared")
 
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
+app.command("audit")(audit.audit)
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(token.app, name="token")
 
 
@@ -32,12 +34,7 @@ def main() -> None:
 
     Exit codes: 0, done; 1, an error; 2, wrong usage.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.configure("text", "info")  # until the settings are known
     try:
         app()
     except SparseGradError as error:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Data, settings_from
+from sparsegrad_shared.tokens import Scope
+
+from .catalog import opened
+from .options import Data
+from .table import AsJson, show
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ..catalog import Catalog
     from ..catalog.tables import TokenRow
+
+COLUMNS = ("id", "name", "namespace", "scope", "state", "last_used")
 
 app = typer.Typer(
     help="Make, list and revoke tokens.",
@@ -27,9 +28,7 @@ app = typer.Typer(
 @app.command()
 def create(
     namespace: Annotated[str, typer.Option(help="The namespace that it is for; '*' is every one.")],
-    scope: Annotated[
-        Literal["read", "write", "admin"], typer.Option(help="Each holds the ones before it.")
-    ] = "read",
+    scope: Annotated[Scope, typer.Option(help="Each holds the ones before it.")] = "read",
     name: Annotated[
         str | None, typer.Option(help="How lists and histories call its holder.")
     ] = None,
@@ -42,26 +41,29 @@ def create(
 
     Example: sparsegrad-server token create --namespace team --scope write --name alice
     """
+    from ..audit import record_command
     from ..auth import tokens
 
     now = datetime.now(UTC)
     expires = None if days is None else now + timedelta(days=days)
-    with _catalog(data) as catalog, catalog.writing() as session:
+    with opened(data) as catalog, catalog.writing() as session:
         token = tokens.create(
             session, name or f"{namespace}-{scope}", namespace, scope, now, expires
         )
+        record_command(session, "token create", f"{token.id} {scope} {token.name}", namespace)
     typer.echo(token.secret)
 
 
 @app.command("list")
-def list_tokens(data: Data = None) -> None:
-    """List tokens: id, name, namespace, scope and state; never the token itself."""
+def list_tokens(as_json: AsJson = False, data: Data = None) -> None:
+    """List tokens: id, name, namespace, scope, state and last use; never the token itself."""
     from ..auth import tokens
 
     now = datetime.now(UTC)
-    with _catalog(data) as catalog, catalog.reading() as session:
-        for row in tokens.every(session):
-            typer.echo("\t".join((row.id, row.name, row.namespace, row.scope, _state(row, now))))
+    with opened(data) as catalog, catalog.reading() as session:
+        rows = tokens.every(session)
+    shown = [tokens.status(row).model_dump() | {"state": _state(row, now)} for row in rows]
+    show(COLUMNS, shown, as_json=as_json)
 
 
 @app.command()
@@ -73,10 +75,12 @@ def revoke(
 
     Example: sparsegrad-server token revoke tok-0123456789abcdef
     """
+    from ..audit import record_command
     from ..auth import tokens
 
-    with _catalog(data) as catalog, catalog.writing() as session:
-        tokens.revoke(session, token_id, datetime.now(UTC))
+    with opened(data) as catalog, catalog.writing() as session:
+        row = tokens.revoke(session, token_id, datetime.now(UTC))
+        record_command(session, "token revoke", f"{row.id} {row.scope} {row.name}", row.namespace)
 
 
 def _state(row: TokenRow, now: datetime) -> str:
@@ -85,18 +89,3 @@ def _state(row: TokenRow, now: datetime) -> str:
     if row.expires is None:
         return "valid"
     return f"{'expired' if row.expires <= now else 'valid until'} {row.expires:%Y-%m-%d}"
-
-
-@contextmanager
-def _catalog(data: Path | None) -> Iterator[Catalog]:
-    from ..catalog import Catalog
-    from ..store.files import make_folder
-
-    settings = settings_from(data=data)
-    make_folder(settings.data)
-    catalog = Catalog(settings.catalog_address)
-    try:
-        catalog.migrate()
-        yield catalog
-    finally:
-        catalog.close()

@@ -30,11 +30,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Tally:
-    """What went in and out so far."""
+    """A request on its way: what went in and out so far, and what its answer still needs."""
 
     receive: Receive
     send: Send
     current: RequestContext
+    trail: AuditTrail
     received: int = 0
     sent: int = 0
     status: int | None = None
@@ -47,15 +48,24 @@ class _Tally:
         return message
 
     async def pass_on(self, message: Message) -> None:
-        """Send a message of the answer."""
+        """Send a message of the answer; the audit log knows of it first."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            await self._follow(message["status"])
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self.current.id
             if self.current.allowance is not None:
                 headers.update(rate_headers(self.current.allowance))
         self.sent += len(message.get("body", b""))
         await self.send(message)
+
+    async def _follow(self, status: int) -> None:
+        if not needs_following(self.current, status):
+            return
+        try:
+            await run_sync(self.trail.follow, self.current, status, time.monotonic())
+        except SQLAlchemyError:
+            _log.exception("the audit log could not be written")
 
 
 class Observer:
@@ -79,13 +89,12 @@ class Observer:
             return
         request_id = new_request_id(Headers(scope=scope).get("x-request-id"))
         current = RequestContext(request_id, scope)
-        tally = _Tally(receive, send, current)
+        tally = _Tally(receive, send, current, self._trail)
         with answering(current):
             try:
                 await self._answer(tally)
             finally:
                 self._account(tally)
-            await self._follow(current, tally.status or GONE)
 
     async def _answer(self, tally: _Tally) -> None:
         scope = tally.current.scope
@@ -108,31 +117,16 @@ class Observer:
             sent=tally.sent,
         )
         self._metrics.count(exchange)
+        fields = {
+            "status": exchange.status,
+            "bytes_in": exchange.received,
+            "bytes_out": exchange.sent,
+            "ms": round(exchange.seconds * 1000, 1),
+            "token": current.principal.name if current.principal else None,
+        }
         level = logging.DEBUG if current.path in QUIET else logging.INFO
-        _access.log(
-            level,
-            "%s %s %d",
-            exchange.method,
-            exchange.route or "(no route)",
-            exchange.status,
-            extra={
-                "fields": {
-                    "status": exchange.status,
-                    "bytes_in": exchange.received,
-                    "bytes_out": exchange.sent,
-                    "ms": round(exchange.seconds * 1000, 1),
-                    "token": current.principal.name if current.principal else None,
-                }
-            },
-        )
-
-    async def _follow(self, current: RequestContext, status: int) -> None:
-        if not needs_following(current, status):
-            return
-        try:
-            await run_sync(self._trail.follow, current, status, time.monotonic())
-        except SQLAlchemyError:
-            _log.exception("the audit log could not be written")
+        route = exchange.route or "(no route)"
+        _access.log(level, "%s %s", exchange.method, route, extra={"fields": fields})
 
 
 def rate_headers(allowance: Allowance) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -38,6 +39,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         (("worker",), "Example"),
         (("token",), "create"),
         (("token", "create"), "Example"),
+        (("audit",), "Example"),
     ],
 )
 def test_help_says_what_there_is(arguments: tuple[str, ...], said: str) -> None:
@@ -73,11 +75,18 @@ def test_a_token_is_printed_alone_then_listed_without_its_secret_then_revoked(
         principal = tokens.verify(session, secret, datetime.now(UTC))
     assert (principal.namespace, principal.scope) == ("team", "write")
     listed = run("token", "list", **environment).stdout
-    token_id, name, namespace, scope, state = listed.strip().split("\t")
-    assert (name, namespace, scope, state) == ("team-write", "team", "write", "valid")
+    token_id, *rest = listed.strip().split("\t")
+    assert rest == ["team-write", "team", "write", "valid", "-"]
     assert secret not in listed
     assert run("token", "revoke", token_id, **environment).returncode == 0
-    assert run("token", "list", **environment).stdout.strip().endswith("revoked")
+    (shown,) = run("token", "list", "--json", **environment).stdout.splitlines()
+    assert json.loads(shown)["state"] == "revoked"
+    audited = run("audit", "--since", "2020-01-01", "--json", **environment).stdout
+    assert secret not in audited
+    entries = [json.loads(line) for line in audited.splitlines()]
+    assert [entry["action"] for entry in entries] == ["token revoke", "token create"]
+    assert {entry["token_id"] for entry in entries} == {None}
+    assert all(token_id in entry["target"] for entry in entries)
     with pytest.raises(Unauthenticated, match="revoked"), catalog.reading() as session:
         tokens.verify(session, secret, datetime.now(UTC))
 

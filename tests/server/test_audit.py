@@ -1,0 +1,116 @@
+"""Every change leaves its row, in the transaction that makes it; so does every refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from support.calibrations import Calibration
+from support.gradients import dense_frame, manifest, open_calibration, put
+from support.service import Service, running
+
+from sparsegrad_shared.errors import Forbidden
+
+
+def rows(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
+    answer = client.get("/v1/audit", params=query)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["entries"])
+
+
+@pytest.fixture
+def admin(service: Service) -> Any:
+    with service.client("team", "admin") as client:
+        yield client
+
+
+def test_a_change_is_there_with_who_what_and_the_request_s_id(
+    service: Service, client: httpx.Client, admin: httpx.Client
+) -> None:
+    answer = client.post(
+        "/v1/calibrations", json=manifest(), headers={"X-Request-Id": "from-a-test"}
+    )
+    (row,) = [row for row in rows(admin) if row["request_id"] == "from-a-test"]
+    assert row["action"] == "POST /v1/calibrations"
+    assert row["target"] == answer.json()["id"]
+    assert (row["token_name"], row["namespace"], row["status"]) == ("tests", "team", 201)
+
+
+def test_gradients_of_one_calibration_share_a_row(
+    calibration: Calibration, admin: httpx.Client
+) -> None:
+    for index in (1, 2):
+        assert put(calibration.client, calibration.id, index, dense_frame(index)).is_success
+    uploads = [row for row in rows(admin) if row["target"] == calibration.id]
+    assert [row["action"].split()[0] for row in uploads] == ["PUT", "POST"]
+
+
+def test_looking_leaves_no_row(calibration: Calibration, admin: httpx.Client) -> None:
+    before = rows(admin)
+    calibration.client.get(f"/v1/calibrations/{calibration.id}")
+    calibration.client.get("/v1/bases")
+    assert rows(admin) == before
+
+
+def test_a_refusal_for_want_of_rights_is_there_and_an_unknown_caller_is_not(
+    service: Service, admin: httpx.Client
+) -> None:
+    with service.client(scope="read") as reader:
+        refused = reader.post("/v1/calibrations", json=manifest())
+    assert refused.json()["type"] == Forbidden.type_uri()
+    (row,) = [
+        row
+        for row in rows(admin, refused=True)
+        if row["request_id"] == refused.json()["request_id"]
+    ]
+    assert (row["status"], row["action"]) == (403, "POST /v1/calibrations")
+    before = rows(admin)
+    assert httpx.post(f"{service.url}/v1/calibrations", json=manifest()).status_code == 401
+    assert rows(admin) == before
+
+
+def test_a_change_that_is_undone_leaves_no_row_or_says_how_it_ended(
+    service: Service, calibration: Calibration, admin: httpx.Client
+) -> None:
+    finish = f"/v1/calibrations/{open_calibration(calibration.client)}/finish"
+    answer = calibration.client.post(finish)
+    assert answer.status_code == 409  # nothing had arrived
+    statuses = [row["status"] for row in rows(admin) if row["target"] in finish]
+    assert 202 not in statuses
+
+
+def test_a_namespace_s_administrator_reads_its_rows_and_the_operator_all(
+    service: Service, client: httpx.Client, admin: httpx.Client
+) -> None:
+    open_calibration(client)
+    with service.client("rivals", "admin") as rival, service.client("*", "admin") as operator:
+        body = {"name": "eve", "namespace": "rivals"}
+        assert rival.post("/v1/tokens", json=body).status_code == 201
+        assert {row["namespace"] for row in rows(rival)} == {"rivals"}
+        assert {row["namespace"] for row in rows(admin)} == {"team"}
+        assert rival.get("/v1/audit", params={"namespace": "team"}).status_code == 403
+        assert {row["namespace"] for row in rows(operator)} >= {"rivals", "team"}
+        assert {row["namespace"] for row in rows(operator, namespace="team")} == {"team"}
+
+
+def test_a_flood_of_refusals_is_cut_short_in_the_log(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as service, service.client(scope="read") as reader:
+        for _ in range(80):
+            assert reader.get("/v1/tokens").status_code == 403
+        with service.catalog.reading() as session:
+            written = session.execute(text("SELECT count(*) FROM audit")).scalar_one()
+    assert 60 <= written < 80
+
+
+def test_a_change_that_cannot_be_written_down_does_not_happen(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as service, service.client() as client:
+        open_calibration(client)
+        with service.catalog.writing() as session:
+            session.execute(text("DROP TABLE audit"))
+        assert client.post("/v1/calibrations", json=manifest()).status_code == 500
+        with service.catalog.reading() as session:
+            held = session.execute(text("SELECT count(*) FROM calibrations")).scalar_one()
+    assert held == 1
