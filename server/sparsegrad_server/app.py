@@ -38,8 +38,7 @@ from .ingest.uploads import Uploads
 from .settings import Settings
 from .sharing.imports import Imports
 from .store.files import Staging, make_folder
-from .store.local_bases import LocalBasisStore
-from .store.local_gradients import LocalGradientStore
+from .store.open import open_stores
 from .telemetry.inventory import Inventory
 from .telemetry.metrics import RequestMetrics
 from .telemetry.requests import Observer
@@ -54,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     make_folder(settings.data)
     catalog = AuditedCatalog(settings.catalog_address)
     staging = Staging(settings.staging_folder)
-    store = LocalGradientStore(settings.gradients_folder, staging)
+    stores = open_stores(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -76,16 +75,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.catalog = catalog
     app.state.staging = staging
-    app.state.gradients = store
-    app.state.bases = LocalBasisStore(settings.bases_folder, settings.partial_folder)
+    app.state.gradients = stores.gradients
+    app.state.bases = stores.bases
     app.state.admission = Admission(
         settings.data,
         settings.max_concurrent_uploads,
         settings.min_free_bytes,
         settings.upload_memory_bytes,
     )
-    app.state.uploads = Uploads(catalog, store, settings)
-    app.state.imports = Imports(catalog, app.state.bases, settings)
+    app.state.uploads = Uploads(catalog, stores.gradients, settings)
+    app.state.imports = Imports(catalog, stores.bases, settings)
     app.state.comparisons = CapacityLimiter(1)
     problems.install(app)
     app.include_router(probes.router)

@@ -89,7 +89,10 @@ class GradientStoreContract:
     @settings(
         max_examples=60,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+        ],
     )
     @given(gradient=gradients(), index=st.integers(0, SLOTS - 1))
     def test_what_is_written_is_read_bit_for_bit(

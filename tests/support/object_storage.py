@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import secrets
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+from obstore.store import S3Store
+
+from sparsegrad_server.store.objects import Objects
 
 from .requirements import missing
 
@@ -50,6 +54,27 @@ class Bucket:
             "storage_access_key": KEY,
             "storage_secret_key": SECRET,
         }
+
+    def store(self, folder: str) -> S3Store:
+        """A folder of the bucket, as obstore sees it."""
+        return S3Store(
+            self.name,
+            prefix=folder,
+            endpoint=self.endpoint,
+            region=REGION,
+            access_key_id=KEY,
+            secret_access_key=SECRET,
+            client_options={"allow_http": True},
+        )
+
+    def objects(self, folder: str) -> Objects:
+        """A folder of the bucket, as our stores see it."""
+        return Objects(self.store(folder))
+
+    def unfinished_uploads(self) -> list[str]:
+        """The keys of multipart uploads that have neither ended nor been given up."""
+        answer = httpx.get(f"{self.endpoint}/{self.name}", params={"uploads": ""})
+        return re.findall("<Key>([^<]+)</Key>", answer.raise_for_status().text)
 
 
 @contextmanager

@@ -13,9 +13,8 @@ from pathlib import Path
 from ..catalog import Catalog
 from ..parent import at_end_of_input
 from ..settings import Settings
-from ..store.files import Staging, make_folder
-from ..store.local_bases import LocalBasisStore
-from ..store.local_gradients import LocalGradientStore
+from ..store.files import make_folder
+from ..store.open import open_stores
 from .worker import Worker
 
 GRACE_SECONDS = 8.0  # for a job to come to its next step after the worker was asked to stop
@@ -85,6 +84,5 @@ def _assemble(settings: Settings) -> tuple[Catalog, Worker]:
     sign_of_life(settings).touch()
     catalog = Catalog(settings.catalog_address)
     catalog.migrate()
-    gradients = LocalGradientStore(settings.gradients_folder, Staging(settings.staging_folder))
-    bases = LocalBasisStore(settings.bases_folder, settings.partial_folder)
-    return catalog, Worker(catalog, gradients, bases, settings)
+    stores = open_stores(settings)
+    return catalog, Worker(catalog, stores.gradients, stores.bases, settings)

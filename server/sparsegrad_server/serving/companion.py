@@ -10,14 +10,12 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from pydantic import SecretStr
+
 from ..settings import Settings
 
 RESTART_SECONDS = 1.0
 STOP_SECONDS = 15.0
-# What a worker goes by; in its environment, since others may read a command line.
-_PASSED_ON = (
-    "data", "catalog_url", "lease_seconds", "poll_seconds", "partial_seconds", "worker_threads",
-)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -80,5 +78,17 @@ class CompanionWorker:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    values = settings.model_dump(mode="json", include=set(_PASSED_ON), exclude_none=True)
-    return {f"SPARSEGRAD_{name.upper()}": str(value) for name, value in values.items()}
+    """What was set; in the worker's environment, since others may read a command line."""
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    return {
+        f"SPARSEGRAD_{name.upper()}": _text(value)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _text(value: object) -> str:
+    """A setting as the environment holds it."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -10,12 +10,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sparsegrad_shared.bases import MANIFEST_FILE, BasisManifest, FileEntry
@@ -23,7 +22,8 @@ from sparsegrad_shared.digests import verify_file
 from sparsegrad_shared.errors import CorruptFile
 
 from .bases import BasisStore, SetAside
-from .files import Staging, flush, make_folder, place, remove
+from .drafts import add_file, draft_folder
+from .files import flush, make_folder, place, remove
 from .footprint import Footprint, footprint_of
 
 _FOLDER = re.compile("[0-9a-f]{64}")
@@ -46,10 +46,7 @@ class LocalBasisStore(BasisStore):
     @contextmanager
     def draft(self, key: str) -> Iterator[_LocalDraft]:
         """Begin a basis in a folder of its own."""
-        staging = Staging(self._drafts / key / "draft")
-        staging.sweep(timedelta(0), datetime.now(UTC))
-        with staging.path() as folder:
-            folder.mkdir()
+        with draft_folder(self._drafts, key) as folder:
             yield _LocalDraft(folder, self)
 
     def file(self, digest: str, name: str) -> Path:
@@ -106,15 +103,7 @@ class _LocalDraft:
         self._store = store
 
     def add(self, name: str, pieces: Iterable[bytes | memoryview]) -> FileEntry:
-        path = self._folder / name
-        hasher = hashlib.sha256()
-        with path.open("xb") as file:
-            for piece in pieces:
-                hasher.update(piece)
-                file.write(piece)
-        flush(path)
-        digest = f"sha256:{hasher.hexdigest()}"
-        return FileEntry(name=name, digest=digest, bytes=path.stat().st_size)
+        return add_file(self._folder, name, pieces)
 
     def publish(self, manifest: BasisManifest) -> None:
         digest = manifest.digest()
