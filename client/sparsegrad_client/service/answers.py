@@ -84,6 +84,11 @@ def saved(file: FileEntry) -> Callable[[Answer], None]:
     return parse
 
 
+def done(answer: Answer) -> None:
+    """A reader of answers that say no more than that it was done."""
+    raise_for_error(answer)
+
+
 def raise_for_error(answer: Answer) -> None:
     """Raise what an answer that is no success stands for.
 

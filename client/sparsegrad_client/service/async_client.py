@@ -5,44 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 from httpx_sse import EventSource, aconnect_sse
 
-from sparsegrad_shared.aliases import AliasStatus
-from sparsegrad_shared.bases import (
-    BasisDifference,
-    BasisList,
-    BasisVersion,
-    FileEntry,
-    PublishedVersion,
-)
 from sparsegrad_shared.calibrations import (
     CalibrationCreated,
     CalibrationManifest,
     CalibrationStatus,
+    CalibrationSummary,
     GradientStored,
 )
 from sparsegrad_shared.framing import Frame
 from sparsegrad_shared.jobs import JobStatus
+from sparsegrad_shared.search import CalibrationQuery
 
 from . import calls
 from .answers import Answer, raise_for_error
+from .async_bases_client import AsyncBasisMethods
 from .calls import Call
 from .config import ServiceConfig
 from .conversation import Line, Send, Wait, converse
 from .events import JobWatch
-from .streams import IncomingFile, OutgoingFrame
+from .queries import CalibrationFilters, following, query_of
+from .streams import IncomingFile, OutgoingPieces
 from .transport import answer_of, checked, client_arguments, request_arguments
 
 T = TypeVar("T")
 
 
-class AsyncBasisService:
+class AsyncBasisService(AsyncBasisMethods):
     """A server, over HTTP, for asyncio. Arguments and errors as in `BasisService`."""
 
     def __init__(
@@ -88,6 +83,25 @@ class AsyncBasisService:
         """What has arrived of a calibration."""
         return await self._run(calls.calibration_status(calibration))
 
+    async def calibrations(
+        self, **filters: Unpack[CalibrationFilters]
+    ) -> AsyncIterator[CalibrationSummary]:
+        """The calibrations, newest first, fetched page by page (see `CalibrationFilters`).
+
+        Raises:
+            InvalidInput: when a filter cannot be used.
+        """
+        query: CalibrationQuery | None = query_of(CalibrationQuery, filters)
+        while query is not None:
+            page = await self._run(calls.find_calibrations(query))
+            for calibration in page.calibrations:
+                yield calibration
+            query = following(query, page.next)
+
+    async def expire_calibration(self, calibration: str) -> CalibrationStatus:
+        """Let a calibration's gradients go now; what was published of them stays."""
+        return await self._run(calls.expire_calibration(calibration))
+
     async def finish(self, calibration: str) -> JobStatus:
         """Take no more gradients, and compute the basis of those that arrived."""
         return await self._run(calls.finish(calibration))
@@ -112,57 +126,6 @@ class AsyncBasisService:
             if not watch.ended:
                 await asyncio.sleep(watch.pause_after(failure))
 
-    async def find_bases(
-        self,
-        *,
-        name: str | None = None,
-        model: str | None = None,
-        digest: str | None = None,
-        limit: int | None = None,
-    ) -> BasisList:
-        """Search the published bases; newest first."""
-        return await self._run(calls.find_bases(name=name, model=model, digest=digest, limit=limit))
-
-    async def resolve(self, reference: str) -> BasisVersion:
-        """The basis that a reference means: name, name@version, name:alias or digest."""
-        return await self._run(calls.resolve(reference))
-
-    async def version(self, name: str, number: int) -> BasisVersion:
-        """A version of a name."""
-        return await self._run(calls.version(name, number))
-
-    async def download_file(self, published: PublishedVersion, file: FileEntry, path: Path) -> None:
-        """Write a basis's file to `path`; it is whole and on disk when this returns.
-
-        Raises:
-            CorruptFile: when the bytes that came are not those of the file's digest.
-        """
-        await self._run(calls.download_file(published, file, path))
-
-    async def alias(self, name: str, alias: str) -> AliasStatus:
-        """What an alias names, and has named."""
-        return await self._run(calls.alias(name, alias))
-
-    async def set_alias(
-        self, name: str, alias: str, version: int, *, expected: int | None
-    ) -> AliasStatus:
-        """Let an alias name a version.
-
-        Args:
-            name: the name that the alias belongs to.
-            alias: the alias.
-            version: what it shall name.
-            expected: what it names at present; None when there is no such alias yet.
-
-        Raises:
-            PreconditionFailed: when it names something else than `expected`.
-        """
-        return await self._run(calls.set_alias(name, alias, version, expected=expected))
-
-    async def diff(self, a: str, b: str) -> BasisDifference:
-        """Principal angles between two bases, given by digest."""
-        return await self._run(calls.diff(a, b))
-
     async def _run(self, call: Call[T]) -> T:
         talk = converse(call, self.config, self._line, monotonic)
         try:
@@ -182,8 +145,9 @@ class AsyncBasisService:
         if isinstance(step, Wait):
             await asyncio.sleep(step.seconds)
             return None
-        body = OutgoingFrame(call.body).pieces() if isinstance(call.body, Frame) else call.body
-        async with self._client.stream(content=body, **request_arguments(call)) as response:
+        body = call.body
+        content = body if isinstance(body, bytes) else OutgoingPieces(body).pieces()
+        async with self._client.stream(content=content, **request_arguments(call)) as response:
             if call.save is None or not response.is_success:
                 return checked(answer_of(response, await response.aread()), self.config)
             with IncomingFile(call.save) as file:

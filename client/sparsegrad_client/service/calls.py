@@ -1,26 +1,20 @@
 """The requests of HTTP version 1, each a value: what to send, and how to read the answer.
 
-Nothing here does I/O; `BasisService` and `AsyncBasisService` send the same calls.
+Nothing here does I/O; `BasisService` and `AsyncBasisService` send the same calls. Here are those of
+calibrations and jobs; `basis_calls` has those of bases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
-from sparsegrad_shared.aliases import AliasStatus, AliasTarget
-from sparsegrad_shared.bases import (
-    BasisDifference,
-    BasisList,
-    BasisVersion,
-    FileEntry,
-    PublishedVersion,
-)
 from sparsegrad_shared.calibrations import (
     CalibrationCreated,
+    CalibrationList,
     CalibrationManifest,
     CalibrationStatus,
     GradientStored,
@@ -28,12 +22,19 @@ from sparsegrad_shared.calibrations import (
 from sparsegrad_shared.digests import content_digest
 from sparsegrad_shared.framing import Frame
 from sparsegrad_shared.jobs import JobStatus
-from sparsegrad_shared.references import parse_name
+from sparsegrad_shared.search import CalibrationQuery, Page
 
-from .answers import Answer, parse_only_basis, parsed, saved
+from .answers import Answer, parsed
 
 T = TypeVar("T")
-_FRAME_MEDIA_TYPE = "application/octet-stream"
+BYTES_MEDIA_TYPE = "application/octet-stream"
+
+
+class Pieces(Protocol):
+    """A body in pieces; can be read again for another attempt."""
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        """The pieces."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Call(Generic[T]):
         parse: turns the answer into a value, or raises what the server says.
         params: the query.
         headers: headers beyond those of every request.
-        body: what is sent: bytes, or a frame in its pieces.
+        body: what is sent: bytes, or pieces such as a frame's or a file's.
         idempotent: whether sending it twice does what sending it once does.
         save: where a successful answer's body is written; None keeps it in memory.
     """
@@ -54,9 +55,9 @@ class Call(Generic[T]):
     method: str
     path: str
     parse: Callable[[Answer], T]
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Frame = b""
+    body: bytes | Pieces = b""
     idempotent: bool = True
     save: Save | None = None
 
@@ -69,23 +70,35 @@ class Save:
     max_bytes: int
 
 
-def _path(*segments: str | int) -> str:
+def path_of(*segments: str | int) -> str:
+    """A path from its segments."""
     return "/v1/" + "/".join(quote(str(segment), safe=":@") for segment in segments)
 
 
-def _json(body: str) -> dict[str, str]:
-    return {"Content-Type": "application/json", "Content-Length": str(len(body.encode()))}
+def json_headers(body: bytes) -> dict[str, str]:
+    """The headers of a body that is JSON."""
+    return {"Content-Type": "application/json", "Content-Length": str(len(body))}
+
+
+def params_of(query: Page) -> dict[str, str | list[str]]:
+    """A query's members that say something."""
+    members: dict[str, Any] = query.model_dump(exclude_defaults=True)
+    return {
+        name: [str(part) for part in value] if isinstance(value, tuple) else str(value)
+        for name, value in members.items()
+    }
 
 
 def create_calibration(manifest: CalibrationManifest) -> Call[CalibrationCreated]:
     """`POST /v1/calibrations`; twice makes two."""
-    body = manifest.model_dump_json()
+    # What is not said is left out, so that a server that does not know of it takes it as well.
+    body = manifest.model_dump_json(exclude_defaults=True).encode()
     return Call(
         "POST",
-        _path("calibrations"),
+        path_of("calibrations"),
         parsed(CalibrationCreated),
-        headers=_json(body),
-        body=body.encode(),
+        headers=json_headers(body),
+        body=body,
         idempotent=False,
     )
 
@@ -94,10 +107,10 @@ def put_gradient(calibration: str, group: str, index: int, frame: Frame) -> Call
     """`PUT …/gradients/{group}/{index}`; the same bytes again are welcome."""
     return Call(
         "PUT",
-        _path("calibrations", calibration, "gradients", group, index),
+        path_of("calibrations", calibration, "gradients", group, index),
         parsed(GradientStored),
         headers={
-            "Content-Type": _FRAME_MEDIA_TYPE,
+            "Content-Type": BYTES_MEDIA_TYPE,
             "Content-Length": str(frame.size),
             "Content-Digest": content_digest(frame.digest()),
         },
@@ -107,74 +120,29 @@ def put_gradient(calibration: str, group: str, index: int, frame: Frame) -> Call
 
 def calibration_status(calibration: str) -> Call[CalibrationStatus]:
     """`GET /v1/calibrations/{id}`."""
-    return Call("GET", _path("calibrations", calibration), parsed(CalibrationStatus))
+    return Call("GET", path_of("calibrations", calibration), parsed(CalibrationStatus))
+
+
+def find_calibrations(query: CalibrationQuery) -> Call[CalibrationList]:
+    """`GET /v1/calibrations`: one page."""
+    return Call("GET", path_of("calibrations"), parsed(CalibrationList), params=params_of(query))
+
+
+def expire_calibration(calibration: str) -> Call[CalibrationStatus]:
+    """`DELETE /v1/calibrations/{id}`."""
+    return Call("DELETE", path_of("calibrations", calibration), parsed(CalibrationStatus))
 
 
 def finish(calibration: str) -> Call[JobStatus]:
     """`POST …/finish`; a second one answers the same job."""
-    return Call("POST", _path("calibrations", calibration, "finish"), parsed(JobStatus))
+    return Call("POST", path_of("calibrations", calibration, "finish"), parsed(JobStatus))
 
 
 def job(job_id: str) -> Call[JobStatus]:
     """`GET /v1/jobs/{id}`."""
-    return Call("GET", _path("jobs", job_id), parsed(JobStatus))
+    return Call("GET", path_of("jobs", job_id), parsed(JobStatus))
 
 
 def job_events_path(job_id: str) -> str:
     """Where a job's server-sent events are."""
-    return _path("jobs", job_id, "events")
-
-
-def find_bases(
-    *, name: str | None, model: str | None, digest: str | None, limit: int | None
-) -> Call[BasisList]:
-    """`GET /v1/bases`."""
-    query = {"name": name, "model": model, "digest": digest, "limit": limit}
-    params = {key: str(value) for key, value in query.items() if value is not None}
-    return Call("GET", _path("bases"), parsed(BasisList), params=params)
-
-
-def resolve(reference: str) -> Call[BasisVersion]:
-    """`GET /v1/bases?ref=…`: the one basis that a reference means."""
-    return Call("GET", _path("bases"), parse_only_basis, params={"ref": reference})
-
-
-def version(name: str, number: int) -> Call[BasisVersion]:
-    """`GET /v1/bases/{namespace}/{name}/versions/{n}`."""
-    return Call("GET", _path("bases", *parse_name(name), "versions", number), parsed(BasisVersion))
-
-
-def download_file(published: PublishedVersion, file: FileEntry, path: Path) -> Call[None]:
-    """`GET …/versions/{n}/files/{file}`, written to `path` and held to the file's digest."""
-    where = _path(
-        "bases", *parse_name(published.name), "versions", published.version, "files", file.name
-    )
-    return Call("GET", where, saved(file), save=Save(path, file.bytes))
-
-
-def alias(name: str, alias_name: str) -> Call[AliasStatus]:
-    """`GET …/aliases/{alias}`."""
-    return Call(
-        "GET", _path("bases", *parse_name(name), "aliases", alias_name), parsed(AliasStatus)
-    )
-
-
-def set_alias(
-    name: str, alias_name: str, number: int, *, expected: int | None
-) -> Call[AliasStatus]:
-    """`PUT …/aliases/{alias}`: a compare-and-set, so a lost answer must not be sent again."""
-    body = AliasTarget(version=number).model_dump_json()
-    condition = {"If-None-Match": "*"} if expected is None else {"If-Match": f'"{expected}"'}
-    return Call(
-        "PUT",
-        _path("bases", *parse_name(name), "aliases", alias_name),
-        parsed(AliasStatus),
-        headers=_json(body) | condition,
-        body=body.encode(),
-        idempotent=False,
-    )
-
-
-def diff(a: str, b: str) -> Call[BasisDifference]:
-    """`GET /v1/bases/{a}/diff/{b}`, by digests."""
-    return Call("GET", _path("bases", a, "diff", b), parsed(BasisDifference))
+    return path_of("jobs", job_id, "events")

@@ -17,7 +17,13 @@ from typing import TypeVar
 
 import httpx
 
-from sparsegrad_shared.errors import Overloaded, ServerUnreachable, SlotBusy, SparseGradError
+from sparsegrad_shared.errors import (
+    Overloaded,
+    ServerUnreachable,
+    SlotBusy,
+    SparseGradError,
+    Unavailable,
+)
 
 from .answers import Answer
 from .calls import Call
@@ -29,7 +35,7 @@ FIRST_PAUSE = 0.25  # seconds; doubles with each failure
 LONGEST_PAUSE = 8.0  # seconds
 
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_COME_AGAIN = (Overloaded, SlotBusy, ServerUnreachable)  # the last: a proxy's 503
+_COME_AGAIN = (Overloaded, SlotBusy, Unavailable, ServerUnreachable)  # the last: a proxy's 503
 
 
 @dataclass(frozen=True)

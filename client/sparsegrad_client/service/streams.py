@@ -1,27 +1,60 @@
-"""Bodies in pieces: a frame on its way out, a file on its way in."""
+"""Bodies in pieces: a frame or a file on its way out, a file on its way in."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sparsegrad_shared.errors import CorruptFile
-from sparsegrad_shared.framing import Frame
+from sparsegrad_shared.framing import PIECE_BYTES
 
-from .calls import Save
+from .calls import Pieces, Save
 
 
-class OutgoingFrame:
-    """A frame's pieces for httpx, which takes `bytes`; can be read again for another attempt."""
+@dataclass(frozen=True)
+class FilePart:
+    """A part of a file on its way out; can be read again for another attempt.
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
+    Attributes:
+        path: the file.
+        offset: bytes before the part.
+        size: bytes of the part.
+    """
+
+    path: Path
+    offset: int
+    size: int
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._frame:
+        """Read it, piece by piece.
+
+        Raises:
+            CorruptFile: when the file has become shorter.
+        """
+        left = self.size
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            while left:
+                piece = file.read(min(left, PIECE_BYTES))
+                if not piece:
+                    raise CorruptFile(f"{self.path}: it ends {left} bytes too early")
+                left -= len(piece)
+                yield piece
+
+
+class OutgoingPieces:
+    """A body's pieces for httpx, which takes `bytes`; can be read again for another attempt."""
+
+    def __init__(self, body: Pieces) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
             yield bytes(piece)
 
     async def pieces(self) -> AsyncIterator[bytes]:

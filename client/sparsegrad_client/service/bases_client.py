@@ -1,0 +1,157 @@
+"""What the synchronous client asks of bases."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar, Unpack
+
+from sparsegrad_shared.aliases import AliasList, AliasStatus
+from sparsegrad_shared.bases import (
+    BasisDifference,
+    BasisList,
+    BasisManifest,
+    BasisVersion,
+    FileEntry,
+    ImportStatus,
+    PublishedVersion,
+    VersionMarks,
+)
+from sparsegrad_shared.search import BasisQuery
+
+from . import basis_calls
+from .calls import Call, Pieces
+from .queries import BasisFilters, following, query_of
+
+T = TypeVar("T")
+
+
+class BasisMethods(ABC):
+    """The methods of `BasisService` that concern bases, versions and aliases."""
+
+    @abstractmethod
+    def _run(self, call: Call[T]) -> T:
+        """Send a call, again where that is right; its value."""
+
+    def find_bases(self, **filters: Unpack[BasisFilters]) -> BasisList:
+        """The first page of a search for bases; `search` goes through all pages."""
+        return self._run(basis_calls.find_bases(query_of(BasisQuery, filters)))
+
+    def search(self, **filters: Unpack[BasisFilters]) -> Iterator[BasisVersion]:
+        """Search the published bases; newest first, fetched page by page (see `BasisFilters`).
+
+        Raises:
+            InvalidInput: when a filter cannot be used.
+        """
+        query: BasisQuery | None = query_of(BasisQuery, filters)
+        while query is not None:
+            page = self._run(basis_calls.find_bases(query))
+            yield from page.bases
+            query = following(query, page.next)
+
+    def resolve(self, reference: str) -> BasisVersion:
+        """The basis that a reference means: name, name@version, name:alias or digest."""
+        return self._run(basis_calls.resolve(reference))
+
+    def version(self, name: str, number: int) -> BasisVersion:
+        """A version of a name."""
+        return self._run(basis_calls.version(name, number))
+
+    def download_file(self, published: PublishedVersion, file: FileEntry, path: Path) -> None:
+        """Write a basis's file to `path`; it is whole and on disk when this returns.
+
+        Raises:
+            CorruptFile: when the bytes that came are not those of the file's digest.
+        """
+        self._run(basis_calls.download_file(published, file, path))
+
+    def delete_version(self, name: str, number: int) -> None:
+        """Delete a version; its number is never given out again.
+
+        Raises:
+            VersionInUse: when an alias or a pin holds it.
+        """
+        self._run(basis_calls.delete_version(name, number))
+
+    def tag(self, name: str, number: int, word: str) -> VersionMarks:
+        """Put a tag on a version."""
+        return self._run(basis_calls.tag(name, number, word, present=True))
+
+    def untag(self, name: str, number: int, word: str) -> VersionMarks:
+        """Take a tag off a version."""
+        return self._run(basis_calls.tag(name, number, word, present=False))
+
+    def pin(self, name: str, number: int) -> VersionMarks:
+        """Have a version not be deleted."""
+        return self._run(basis_calls.pin(name, number, pinned=True))
+
+    def unpin(self, name: str, number: int) -> VersionMarks:
+        """Lift a pin."""
+        return self._run(basis_calls.pin(name, number, pinned=False))
+
+    def aliases(self, name: str) -> AliasList:
+        """The aliases of a name."""
+        return self._run(basis_calls.aliases(name))
+
+    def alias(self, name: str, alias: str) -> AliasStatus:
+        """What an alias names, and has named."""
+        return self._run(basis_calls.alias(name, alias))
+
+    def set_alias(
+        self, name: str, alias: str, version: int, *, expected: int | None
+    ) -> AliasStatus:
+        """Let an alias name a version.
+
+        Args:
+            name: the name that the alias belongs to.
+            alias: the alias.
+            version: what it shall name.
+            expected: what it names at present; None when there is no such alias yet.
+
+        Raises:
+            PreconditionFailed: when it names something else than `expected`.
+            Forbidden: when it is protected and the token no admin's.
+        """
+        return self._run(basis_calls.set_alias(name, alias, version, expected=expected))
+
+    def delete_alias(self, name: str, alias: str, *, expected: int) -> None:
+        """Delete an alias that names `expected`; its history is kept.
+
+        Raises:
+            PreconditionFailed: when it names something else.
+            Forbidden: when it is protected and the token no admin's.
+        """
+        self._run(basis_calls.delete_alias(name, alias, expected=expected))
+
+    def protect_alias(self, name: str, alias: str) -> AliasStatus:
+        """Have an alias moved and deleted by admins' tokens alone; needs one."""
+        return self._run(basis_calls.protect_alias(name, alias, protected=True))
+
+    def unprotect_alias(self, name: str, alias: str) -> AliasStatus:
+        """Lift an alias's protection; needs an admin's token."""
+        return self._run(basis_calls.protect_alias(name, alias, protected=False))
+
+    def diff(self, a: str, b: str) -> BasisDifference:
+        """Principal angles between two bases, given by digest."""
+        return self._run(basis_calls.diff(a, b))
+
+    def import_basis(self, name: str, manifest: BasisManifest) -> ImportStatus:
+        """Announce a basis from elsewhere; it is published once no file of it is missing.
+
+        Raises:
+            InvalidInput: when the manifest is not one of a basis.
+        """
+        return self._run(basis_calls.import_basis(name, manifest))
+
+    def import_file(self, name: str, digest: str, file: FileEntry, content: Pieces) -> None:
+        """Send a file of an import; it is looked into and on the server's disk when this returns.
+
+        Raises:
+            InvalidInput: when it is not what the manifest says.
+        """
+        self._run(basis_calls.import_file(name, digest, file, content))
+
+    def give_up_import(self, name: str, digest: str) -> None:
+        """Forget an import that was not published, with the files that came."""
+        self._run(basis_calls.give_up_import(name, digest))
