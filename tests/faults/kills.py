@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 # Before NumPy is there: a process that is forked must not have threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from support.faults.trial import hold_trial  # noqa: E402
+from support.faults.trial import hold_trial
 
 
 def main() -> None:

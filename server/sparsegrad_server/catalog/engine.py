@@ -22,6 +22,8 @@ from typing import Any, cast
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
@@ -96,6 +98,12 @@ class Catalog:
                     f"the catalog was made by a newer version of sparsegrad-server ({error}): "
                     "run that version, or one after it"
                 ) from None
+
+    def is_current(self) -> bool:
+        """Whether the tables have this version's form; nothing is changed."""
+        with self._reader.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+            return found == ScriptDirectory.from_config(_alembic(connection)).get_current_head()
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -114,6 +114,12 @@ class PartialSums:
         return sorted(found, key=lambda candidate: candidate.gradients, reverse=True)
 
 
+def named_digest(path: Path) -> str | None:
+    """The digest that the name of a partial sum holds; None for any other file."""
+    match = _NAME.fullmatch(path.name)
+    return None if match is None else f"sha256:{match['hex']}"
+
+
 def _frame(partial: PartialSum, lineage: str) -> Frame:
     arrays = partial.gram.to_arrays()
     tensors = {

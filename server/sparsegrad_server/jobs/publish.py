@@ -7,6 +7,7 @@ and given a version, which ends the job in the same transaction.
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,6 +64,9 @@ def _complete(session: Session, work: Work, manifest: BasisManifest) -> None:
     queue.held(session, work.lease)
     calibration = calibrations.get(session, work.calibration_id)
     version = bases.publish(session, manifest, calibration, now)
+    if not work.bases.holds(version.digest):
+        # It lay there unnamed from an earlier attempt, and `gc` took it before it had this name.
+        raise FileNotFoundError(errno.ENOENT, "the basis was just removed; publishing it anew")
     queue.complete(session, work.lease, now, version.version)
 
 

@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from anyio import CapacityLimiter
+from sqlalchemy.orm import Session
 
 from sparsegrad_shared.bases import (
     MANIFEST_FILE,
@@ -201,12 +202,25 @@ class Imports:
                 bases.resolve(session, reference, principal.namespace)
             except UnknownBasis:  # deleted at this moment
                 return None
-            row = bases.add_version(
-                session, manifest, namespace, name, by=principal.name, now=datetime.now(UTC)
-            )
-            version = bases.published(row)
+            version = self._name(session, principal, namespace, name, manifest)
         remove(self._folder(namespace, manifest.digest()))
         return version
+
+    def _name(
+        self,
+        session: Session,
+        principal: Principal,
+        namespace: str,
+        name: str,
+        manifest: BasisManifest,
+    ) -> PublishedVersion:
+        row = bases.add_version(
+            session, manifest, namespace, name, by=principal.name, now=datetime.now(UTC)
+        )
+        if not self._store.holds(row.digest):
+            # `gc` took it, nameless as it was, before it had this name; the same bytes come again.
+            raise Overloaded("the basis was just removed; import it again", retry_after=1)
+        return bases.published(row)
 
     def _publish(
         self,
@@ -227,10 +241,7 @@ class Imports:
                         raise CorruptFile(f"{entry.name} was damaged on the disk; send it again")
                 draft.publish(manifest)
             with self._catalog.writing() as session:
-                row = bases.add_version(
-                    session, manifest, namespace, name, by=principal.name, now=datetime.now(UTC)
-                )
-                version = bases.published(row)
+                version = self._name(session, principal, namespace, name, manifest)
             remove(folder)
             return version
         except FileNotFoundError:

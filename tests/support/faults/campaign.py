@@ -183,14 +183,8 @@ def _await_end(processes: dict[str, Killable]) -> None:
 @contextmanager
 def _processes(campaign: Campaign, most: int | None) -> Iterator[dict[str, Killable]]:
     settings, folder = campaign.settings, campaign.folder
-    make_folder(settings.data)
-    token = _new_token(settings)
-    port = _free_port()
-    environment = {
-        "SPARSEGRAD_DATA": str(settings.data),
-        **{f"SPARSEGRAD_{name.upper()}": value for name, value in _SETTINGS.items()},
-    }
-    serve = ["serve", "--no-worker", "--port", str(port)]
+    token = new_token(settings)
+    environment = environment_of(settings)
     with ExitStack() as stack:
 
         def start(name: str, *program: object) -> Killable:
@@ -198,16 +192,30 @@ def _processes(campaign: Campaign, most: int | None) -> Iterator[dict[str, Killa
             stack.callback(process.kill)
             return process
 
+        port = free_port()
         url = f"http://127.0.0.1:{port}"
         yield {
-            "server": start("server", command, serve, environment),
+            "server": start("server", command, serve(port), environment),
             "worker-0": start("worker-0", command, ["worker"], environment),
             "worker-1": start("worker-1", command, ["worker"], environment),
             "client": start("client", upload_all, url, token, folder, campaign.contents, most),
         }
 
 
-def _new_token(settings: Settings) -> str:
+def serve(port: int) -> list[str]:
+    """The arguments of the server's process."""
+    return ["serve", "--no-worker", "--port", str(port)]
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What has `sparsegrad-server` use these settings."""
+    values = {"data": str(settings.data), **_SETTINGS}
+    return {f"SPARSEGRAD_{name.upper()}": value for name, value in values.items()}
+
+
+def new_token(settings: Settings) -> str:
+    """A token for the namespace `team`, in a catalog that is made when it is not there."""
+    make_folder(settings.data)
     catalog = Catalog(settings.catalog_address)
     catalog.migrate()
     with catalog.writing() as session:
@@ -216,6 +224,7 @@ def _new_token(settings: Settings) -> str:
     return token.secret
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

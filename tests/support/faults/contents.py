@@ -48,10 +48,12 @@ class Contents:
     Args:
         seed: what everything follows from.
         gradients: slots of each group that the basis is fitted on.
+        held_out: slots of each group that it is judged on.
     """
 
     seed: int
     gradients: int = 12
+    held_out: int = 2
 
     def manifest(self, number: int) -> CalibrationManifest:
         """What calibration `number` announces; bases of several calibrations share a name."""
@@ -103,7 +105,7 @@ class Contents:
             d_in=d_in,
             dtype="float32",
             gradients=self.gradients,
-            held_out=2,
+            held_out=self.held_out,
         )
 
 

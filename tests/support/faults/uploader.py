@@ -39,7 +39,7 @@ def upload_all(url: str, token: str, folder: Path, contents: Contents, most: int
     known = read(folder / JOURNAL_FILE)
     todo = [number for number in sorted(known) if known[number].digest is None]
     fresh = max(known, default=-1) + 1
-    client = _Client(url, token, Journal(folder / JOURNAL_FILE), contents)
+    client = Client(url, token, Journal(folder / JOURNAL_FILE), contents)
     lock = threading.Lock()
 
     def next_number() -> int | None:
@@ -65,7 +65,16 @@ def upload_all(url: str, token: str, folder: Path, contents: Contents, most: int
                 os._exit(1)  # the other threads would go on for as long as there is work
 
 
-class _Client:
+class Client:
+    """One client; threads may share it.
+
+    Args:
+        url: where the server is.
+        token: for the namespace `team`.
+        journal: where it writes down what it was told.
+        contents: what it sends.
+    """
+
     def __init__(self, url: str, token: str, journal: Journal, contents: Contents) -> None:
         self._service = BasisService(url, token)
         self._journal = journal
@@ -73,19 +82,25 @@ class _Client:
         self._pause = threading.Event()
 
     def calibrate(self, number: int, known: Known) -> None:
-        """Go on with a calibration from what is known of it."""
-        if known.id is None:
-            manifest = self._contents.manifest(number)
-            known.id = self._insist(lambda: self._service.create_calibration(manifest)).id
-            self._journal.write(number=number, id=known.id)
-        if known.job is None:
-            self._send_missing(number, known.id, known)
-            known.job = self._finish(number, known.id)
-        while (digest := self._published(known.job)) is None:
-            known.job = self._finish(number, known.id)  # its workers were killed too often
+        """Go on with a calibration from what is known of it, until its basis is published."""
+        calibration = known.id or self.open(number)
+        job = known.job
+        if job is None:
+            self.send(number, calibration, known)
+            job = self.finish(number, calibration)
+        while (digest := self._published(job)) is None:
+            job = self.finish(number, calibration)  # its workers were killed too often
         self._journal.write(number=number, published=digest)
 
-    def _send_missing(self, number: int, calibration: str, known: Known) -> None:
+    def open(self, number: int) -> str:
+        """Open a calibration; its id."""
+        manifest = self._contents.manifest(number)
+        calibration = self._insist(lambda: self._service.create_calibration(manifest)).id
+        self._journal.write(number=number, id=calibration)
+        return calibration
+
+    def send(self, number: int, calibration: str, known: Known) -> None:
+        """Send the gradients that the server has not got."""
         status = self._insist(lambda: self._service.calibration_status(calibration))
         arrived = {(group.name, index) for group in status.groups for index in group.arrived}
         if lost := known.acknowledged.keys() - arrived:
@@ -99,11 +114,10 @@ class _Client:
                     )
                 )
             if (group, index) not in known.acknowledged:
-                self._journal.write(
-                    number=number, group=group, index=index, digest=frame.digest()
-                )
+                self._journal.write(number=number, group=group, index=index, digest=frame.digest())
 
-    def _finish(self, number: int, calibration: str) -> str:
+    def finish(self, number: int, calibration: str) -> str:
+        """Finish a calibration; the job's id."""
         job = self._insist(lambda: self._service.finish(calibration)).id
         self._journal.write(number=number, job=job)
         return job

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 from sqlalchemy import select
 
 from sparsegrad_server.catalog import Catalog
-from sparsegrad_server.catalog.tables import GradientRow, JobRow
+from sparsegrad_server.catalog.tables import CalibrationRow, GradientRow, JobRow, VersionRow
 from sparsegrad_server.store.files import Staging
 from sparsegrad_server.store.local_bases import LocalBasisStore
 from sparsegrad_server.store.local_gradients import LocalGradientStore
 
-from .campaign import Campaign
+from .campaign import Campaign, environment_of
 
 
 def assert_acknowledged_is_there(campaign: Campaign) -> int:
@@ -70,3 +75,64 @@ def assert_same_bases(disturbed: Campaign, undisturbed: Campaign) -> int:
     for number, known in disturbed.known.items():
         assert known.digest == others[number].digest, f"calibration {number}"
     return len(disturbed.known)
+
+
+def published(campaign: Campaign) -> set[str]:
+    """The digests of all versions."""
+    catalog = Catalog(campaign.settings.catalog_address)
+    with catalog.reading() as session:
+        digests = set(session.scalars(select(VersionRow.digest)))
+    catalog.close()
+    return digests
+
+
+def assert_nothing_is_wrong(campaign: Campaign) -> str:
+    """`sparsegrad-server check` finds nothing wrong; answers what it looked at."""
+    answer = _command(campaign, "check", "--json")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    said = json.loads(answer.stdout)
+    assert said["findings"] == []
+    looked = said["looked_at"]
+    assert looked["gradients"] == looked.get("gradients by digest", 0)
+    return ", ".join(f"{count} {kind}" for kind, count in looked.items())
+
+
+def assert_gc_leaves_what_is_named_and_nothing_else(campaign: Campaign) -> str:
+    """`sparsegrad-server gc` leaves no left-over, and all that is named; answers its last line."""
+    answer = _command(campaign, "gc", "--grace", "0")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    left = _command(campaign, "gc", "--grace", "0", "--dry-run").stdout
+    assert left == "", left
+    settings = campaign.settings
+    for folder in (settings.staging_folder, settings.partial_folder):
+        assert list(folder.iterdir()) == [], folder
+    catalog = Catalog(settings.catalog_address)
+    with catalog.reading() as session:
+        rows = set(session.scalars(select(CalibrationRow.id)))
+        stored = {
+            (row.calibration_id, row.group, row.index, row.form)
+            for row in session.scalars(select(GradientRow))
+            if row.state == "stored"
+        }
+        named = set(session.scalars(select(VersionRow.digest)))
+    catalog.close()
+    store = LocalGradientStore(settings.gradients_folder, Staging(settings.staging_folder))
+    lying = {
+        (name, held.group, held.index, held.form)
+        for name in store.calibrations()
+        for held in store.holdings(name)
+    }
+    assert set(store.calibrations()) == rows
+    assert lying == stored
+    assert {f"sha256:{path.name}" for path in settings.bases_folder.iterdir()} == named
+    return answer.stderr.strip().splitlines()[-1]
+
+
+def _command(campaign: Campaign, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sparsegrad_server", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment_of(campaign.settings)},
+    )

@@ -1,0 +1,61 @@
+"""Spare things in the data folder: of uploads, imports and jobs that ended in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import select
+
+from ..catalog.tables import CalibrationRow, JobRow
+from ..store.files import remove
+from ..store.footprint import footprint_of
+from .parts import Parts
+from .spare import Age, Spare
+
+
+def spare_staging(parts: Parts, age: Age) -> Iterator[Spare]:
+    """Files of uploads, and others, that died before they had a place."""
+    yield from _old(_entries(parts.settings.staging_folder), "staging", age)
+
+
+def spare_imports(parts: Parts, age: Age) -> Iterator[Spare]:
+    """Imports that were begun and not ended."""
+    yield from _old(parts.settings.imports_folder.glob("*/*"), "import", age)
+
+
+def spare_partials(parts: Parts, age: Age) -> Iterator[Spare]:
+    """Partial sums and drafts of calibrations that need them no more."""
+    for folder in _entries(parts.settings.partial_folder):
+        with parts.catalog.reading() as session:
+            row = session.get(CalibrationRow, folder.name)
+            jobs = session.scalars(select(JobRow).where(JobRow.calibration_id == folder.name))
+            states = {job.kind: job.state for job in jobs}
+        if row is None:
+            yield from _old([folder], "partial sums of no calibration", age)
+        elif row.state == "expired" or (
+            states.get("publish") == "done" and states.get("accumulate", "done") != "leased"
+        ):
+            # A publication that is done never runs again, and no other job needs its sums.
+            yield _removal(folder, "partial sums of a calibration that is done")
+
+
+def _old(paths: Iterable[Path], what: str, age: Age) -> Iterator[Spare]:
+    for path in paths:
+        if age.is_over(footprint_of(path).changed):
+            yield _removal(path, what)
+
+
+def _removal(path: Path, what: str) -> Spare:
+    size = footprint_of(path).bytes
+    return Spare(f"{what}: {path.name}", size, partial(_remove, path))
+
+
+def _remove(path: Path) -> bool:
+    remove(path)
+    return not path.exists()
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
