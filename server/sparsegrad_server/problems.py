@@ -16,7 +16,7 @@ from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -24,15 +24,17 @@ from sparsegrad_shared.errors import (
     PROBLEM_MEDIA_TYPE,
     InvalidInput,
     NotFound,
-    Overloaded,
     Problem,
     ServerFault,
     SparseGradError,
     StorageFull,
     Unauthenticated,
+    Unavailable,
 )
 
 from . import context
+from .catalog import failures
+from .store.objects import StorageUnreachable
 
 _log = logging.getLogger(__name__)
 _SHOWN = 200  # characters of a wrong value that are sent back
@@ -43,7 +45,7 @@ def install(app: FastAPI) -> None:
     """Have `app` answer every error with a problem."""
     app.add_exception_handler(Exception, _answer)
     # Named apart, so that the framework does not treat them as crashes and log them itself.
-    for kind in (SparseGradError, OSError, OperationalError, RequestValidationError, HTTPException):
+    for kind in (SparseGradError, OSError, SQLAlchemyError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer)
 
 
@@ -67,14 +69,33 @@ def translate(error: BaseException) -> SparseGradError:
             return error
         case OSError(errno=number) if number in _FULL_DISK:
             return StorageFull("the server's disk is full: have its operator make room")
-        case OperationalError() if "disk is full" in str(error.orig):
-            return StorageFull("the disk of the server's catalog is full")
-        case OperationalError() if "database is locked" in str(error.orig):
-            return Overloaded("the server's catalog is busy; come again", retry_after=1)
+        case SQLAlchemyError() if (problem := failures.problem_of(error)) is not None:
+            _log.warning("the catalog: %s", _first_line(error))
+            return problem
+        case StorageUnreachable():
+            _log.warning("%s", _first_line(error))
+            return Unavailable(
+                "the server's storage does not answer at this moment; come again", retry_after=2
+            )
     current = context.request()
     fault = context.new_request_id() if current is None else current.id
     _log.error("fault %s", fault, exc_info=error)
     return ServerFault(f"the server failed; its log has the rest under request {fault}")
+
+
+def of_status(status: int, path: str) -> Problem:
+    """The problem that a status alone tells of."""
+    if status == NotFound.status:
+        return NotFound(f"there is no {path}; /docs lists the routes").to_problem(path)
+    title = HTTPStatus(status).phrase
+    # "about:blank" says that the status is all there is to know (RFC 9457, section 4.2.1).
+    return Problem(
+        type="about:blank", title=title, status=status, detail=f"{title}: {path}", instance=path
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -86,7 +107,7 @@ async def _answer(request: Request, error: Exception) -> Response:
             # The framework hides what the reading of a body raised behind an error of its own.
             return response_to(error.__cause__.to_problem(path))
         case HTTPException():
-            return response_to(_of_status(error, path), dict(error.headers or {}))
+            return response_to(of_status(error.status_code, path), dict(error.headers or {}))
     return response_to(translate(error).to_problem(path))
 
 
@@ -103,17 +124,3 @@ def _describe(error: Mapping[str, object]) -> str:
     came = repr(error["input"])
     shown = came if len(came) <= _SHOWN else f"{came[:_SHOWN]}…"
     return f"{where}: {expected}; got {shown}"
-
-
-def _of_status(error: HTTPException, path: str) -> Problem:
-    if error.status_code == NotFound.status:
-        return NotFound(f"there is no {path}; /docs lists the routes").to_problem(path)
-    title = HTTPStatus(error.status_code).phrase
-    # "about:blank" says that the status is all there is to know (RFC 9457, section 4.2.1).
-    return Problem(
-        type="about:blank",
-        title=title,
-        status=error.status_code,
-        detail=f"{title}: {path}",
-        instance=path,
-    )

@@ -29,6 +29,7 @@
     ├── BodyTooLarge                 413
     ├── QuotaExceeded                413
     ├── Overloaded                   429  come again after `retry_after` seconds
+    ├── Unavailable                  503  the catalog or the storage is away; come again likewise
     ├── BodyTimeout                  408
     ├── StorageFull                  507
     ├── JobFailed                    500  a job ended in an error
@@ -267,6 +268,13 @@ class Overloaded(SparseGradError):
 
     status = 429
     title = "Too many requests"
+
+
+class Unavailable(SparseGradError):
+    """Something that the server needs does not answer: its catalog, or its storage."""
+
+    status = 503
+    title = "Not available at this moment"
 
 
 class BodyTimeout(SparseGradError):

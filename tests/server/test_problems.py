@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import sqlite3
 
+import psycopg
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from support.calibrations import Calibration
 from support.gradients import dense_frame, put
 
 from sparsegrad_server.problems import translate
+from sparsegrad_server.store.objects import StorageUnreachable
 from sparsegrad_shared.errors import (
     Overloaded,
     ServerFault,
     SparseGradError,
     StorageFull,
+    Unavailable,
     UnknownGroup,
 )
 
@@ -32,6 +36,14 @@ from sparsegrad_shared.errors import (
             OperationalError("secret", {}, sqlite3.OperationalError("database is locked")),
             Overloaded,
         ),
+        (OperationalError("secret", {}, psycopg.OperationalError("secret")), Unavailable),
+        (OperationalError("secret", {}, psycopg.errors.AdminShutdown("secret")), Unavailable),
+        (OperationalError("secret", {}, psycopg.errors.LockNotAvailable("secret")), Unavailable),
+        (InterfaceError("secret", {}, psycopg.InterfaceError("secret")), Unavailable),
+        (OperationalError("secret", {}, psycopg.errors.DiskFull("secret")), StorageFull),
+        (IntegrityError("secret", {}, psycopg.errors.UniqueViolation("secret")), ServerFault),
+        (PoolTimeout("secret"), Unavailable),
+        (StorageUnreachable("secret"), Unavailable),
         (ValueError("secret"), ServerFault),
     ],
 )

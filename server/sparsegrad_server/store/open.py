@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from obstore.store import S3Config, S3Store
+from obstore.store import S3Store
 
 from ..settings import Settings
 from .bases import BasisStore
@@ -17,6 +18,9 @@ from .local_gradients import LocalGradientStore
 from .object_bases import ObjectBasisStore
 from .object_gradients import ObjectGradientStore
 from .objects import CONNECT, REQUEST, RETRIES, RETRY_FOR, Objects
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 
 @dataclass(frozen=True)
