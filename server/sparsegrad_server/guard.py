@@ -13,18 +13,29 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sparsegrad_shared.errors import BodyTimeout, BodyTooLarge, Forbidden
+from sparsegrad_shared.errors import (
+    PROBLEM_MEDIA_TYPE,
+    BodyTimeout,
+    BodyTooLarge,
+    Forbidden,
+    SparseGradError,
+)
 
-from .problems import response_to
+from .problems import of_status, response_to, translate
 
 _BODY = "sparsegrad.body"  # where a request's bounds are in its scope
-# The pages of /docs load their script from elsewhere; every other answer needs nothing.
-_DOCS = ("/docs", "/openapi.json")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    # An answer for programs needs nothing; a page says itself what it needs.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_OF_ERRORS = ("allow", "content-range")  # headers that say what would have been right
+_ONLY_TLS = "max-age=31536000"  # seconds for which a browser does not come without TLS again
 
 
 @dataclass
@@ -66,8 +77,55 @@ def allow_body(request: Request, limit: int) -> None:
     request.scope[_BODY].limit = limit
 
 
+class _Answer:
+    """An answer on its way out: with the headers that every one has, and, an error, as a problem.
+
+    Args:
+        scope: the request.
+        send: where to.
+    """
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._replaced = False
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        """Send a message, or what replaces it."""
+        if message["type"] == "http.response.start":
+            self.begun = True
+            if _is_bare(message):
+                self._replaced = True
+                await self._replace(message)
+            else:
+                await self._pass_on(message)
+        elif not self._replaced:
+            await self._pass_on(message)
+
+    async def refuse(self, error: SparseGradError) -> None:
+        """Answer with an error."""
+        answer = response_to(error.to_problem(self._scope["path"]))
+        await answer(self._scope, _nothing_more, self.send)
+
+    async def _replace(self, message: Message) -> None:
+        status = int(message["status"])
+        problem = of_status(status, self._scope["path"])
+        about = Headers(raw=message["headers"])
+        kept = {name: about[name] for name in _OF_ERRORS if name in about}
+        await response_to(problem, kept)(self._scope, _nothing_more, self._pass_on)
+
+    async def _pass_on(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            _set_headers(MutableHeaders(scope=message), self._scope["scheme"])
+        await self._send(message)
+
+
 class Guard:
-    """Refuses unknown hosts, bounds bodies, and sets the headers that every answer has.
+    """Refuses unknown hosts, bounds bodies, and shapes answers.
+
+    Every answer has the headers that browsers go by; every error is a problem, what nothing
+    within has caught included.
 
     Args:
         app: what lies within.
@@ -89,22 +147,32 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                _set_headers(MutableHeaders(scope=message), scope["path"])
-            await send(message)
-
+        answer = _Answer(scope, send)
         host = _host(Headers(scope=scope).get("host", ""))
         if "*" not in self._hosts and host not in self._hosts:
             # A page elsewhere may have its own name resolve to this address (DNS rebinding).
-            refusal = Forbidden(f"this server does not answer to the name {host[:100]!r}")
-            await response_to(refusal.to_problem(scope["path"]))(scope, receive, send_guarded)
+            await answer.refuse(
+                Forbidden(f"this server does not answer to the name {host[:100]!r}")
+            )
             return
         deadline = asyncio.get_running_loop().time() + self._body_seconds
-        body = _Body(receive, self._body_limit, deadline)
-        scope[_BODY] = body
-        await self._app(scope, body.next, send_guarded)
+        scope[_BODY] = body = _Body(receive, self._body_limit, deadline)
+        try:
+            await self._app(scope, body.next, answer.send)
+        except Exception as error:
+            if answer.begun:  # too late to say so: the connection is cut
+                raise
+            await answer.refuse(translate(error))
+
+
+async def _nothing_more() -> Message:
+    return {"type": "http.disconnect"}
+
+
+def _is_bare(message: Message) -> bool:
+    """Whether an answer is an error that is no problem yet, as the framework's own are."""
+    kind = Headers(raw=message["headers"]).get("content-type", "")
+    return int(message["status"]) >= 400 and not kind.startswith(PROBLEM_MEDIA_TYPE)
 
 
 def _host(header: str) -> str:
@@ -113,9 +181,8 @@ def _host(header: str) -> str:
     return name.lower()
 
 
-def _set_headers(headers: MutableHeaders, path: str) -> None:
+def _set_headers(headers: MutableHeaders, scheme: str) -> None:
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
-    headers.setdefault("Cache-Control", "no-store")
-    if path not in _DOCS:
-        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    if scheme == "https":
+        headers.setdefault("Strict-Transport-Security", _ONLY_TLS)

@@ -12,7 +12,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -47,6 +47,19 @@ def install(app: FastAPI) -> None:
     # Named apart, so that the framework does not treat them as crashes and log them itself.
     for kind in (SparseGradError, OSError, SQLAlchemyError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _answer)
+
+
+def documented(*kinds: type[SparseGradError]) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI describes the answers with these errors, for a router or a route."""
+    titles: dict[int | str, list[str]] = {}
+    for kind in kinds:
+        titles.setdefault(kind.status, []).append(kind.title)
+    # `Problem` is among the document's schemas, since a job's state has one.
+    content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": "; ".join(said), "content": content}
+        for status, said in titles.items()
+    }
 
 
 def response_to(problem: Problem, headers: dict[str, str] | None = None) -> Response:

@@ -30,6 +30,7 @@
     ├── QuotaExceeded                413
     ├── Overloaded                   429  come again after `retry_after` seconds
     ├── Unavailable                  503  the catalog or the storage is away; come again likewise
+    ├── Stopping                     503  the server ends; it takes no more work
     ├── BodyTimeout                  408
     ├── StorageFull                  507
     ├── JobFailed                    500  a job ended in an error
@@ -275,6 +276,13 @@ class Unavailable(SparseGradError):
 
     status = 503
     title = "Not available at this moment"
+
+
+class Stopping(SparseGradError):
+    """A server that was asked to stop."""
+
+    status = 503
+    title = "Server is stopping"
 
 
 class BodyTimeout(SparseGradError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -75,7 +76,13 @@ def imports_of(request: Request) -> Imports:
     return cast(Imports, request.app.state.imports)
 
 
+def draining_of(request: Request) -> threading.Event:
+    """Set once the server is asked to stop."""
+    return cast(threading.Event, request.app.state.draining)
+
+
 SettingsOf = Annotated[Settings, Depends(settings_of)]
+DrainingOf = Annotated[threading.Event, Depends(draining_of)]
 CatalogOf = Annotated[Catalog, Depends(catalog_of)]
 GradientsOf = Annotated[GradientStore, Depends(gradients_of)]
 BasesOf = Annotated[BasisStore, Depends(bases_of)]

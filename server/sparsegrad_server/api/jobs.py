@@ -14,9 +14,10 @@ from sparsegrad_shared.jobs import JOB_EVENT, JobStatus
 from sparsegrad_shared.references import Segment
 
 from ..catalog import Catalog, jobs
-from .dependencies import CatalogOf, Reader
+from .dependencies import CatalogOf, DrainingOf, Reader
 
 LOOK_SECONDS = 0.25  # between two looks at a job that someone listens to
+RETRY_MILLISECONDS = 1000  # after which a client that was sent away comes again
 
 router = APIRouter(tags=["jobs"], prefix="/jobs")
 
@@ -40,13 +41,19 @@ def get_job(job: VisibleJob) -> JobStatus:
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse)
-async def follow_job(job: VisibleJob, catalog: CatalogOf) -> AsyncIterator[ServerSentEvent]:
-    """A job's present state, then each change, until it has ended.
+async def follow_job(
+    job: VisibleJob, catalog: CatalogOf, draining: DrainingOf
+) -> AsyncIterator[ServerSentEvent]:
+    """A job's present state, then each change, until it has ended, or the server stops.
 
     FastAPI sends a comment every 15 seconds when nothing changes, so that no proxy hangs up.
     """
     yield _event(job)
     while not job.ended:
+        if draining.is_set():
+            # A clean end; the client comes again, to this server started anew or to another one.
+            yield ServerSentEvent(comment="the server is stopping", retry=RETRY_MILLISECONDS)
+            return
         await asyncio.sleep(LOOK_SECONDS)
         latest = await run_in_threadpool(_status, catalog, job.id)
         if latest != job:

@@ -8,8 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import text
 
+from sparsegrad_shared.errors import Stopping
+
 from ..ingest.admission import check_disk
-from .dependencies import CatalogOf, SettingsOf
+from .dependencies import CatalogOf, DrainingOf, SettingsOf
 
 router = APIRouter(tags=["probes"])
 
@@ -27,8 +29,12 @@ async def live() -> Alive:
 
 
 @router.get("/readyz")
-def ready(catalog: CatalogOf, settings: SettingsOf) -> Alive:
-    """The catalog answers, and the disk has room: 507 before it is full."""
+def ready(catalog: CatalogOf, settings: SettingsOf, draining: DrainingOf) -> Alive:
+    """The catalog answers, the disk has room (507 before it is full), and no stop was asked for."""
+    if draining.is_set():
+        raise Stopping(
+            "this server is stopping; another one, or this one started anew, will answer"
+        )
     check_disk(settings.data, settings.max_gradient_bytes, settings.min_free_bytes)
     with catalog.reading() as session:
         session.execute(text("SELECT 1"))

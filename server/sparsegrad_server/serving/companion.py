@@ -47,14 +47,17 @@ class CompanionWorker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._lock:
-            self._stopping.set()
-            process = self._process
-        process.terminate()
+        self.ask_to_stop()
         self._keeper.join(STOP_SECONDS)
         if self._keeper.is_alive():
-            process.kill()
+            self._process.kill()
             self._keeper.join()
+
+    def ask_to_stop(self) -> None:
+        """Have the worker give back its job and end, and start no other."""
+        with self._lock:
+            self._stopping.set()
+        self._process.terminate()
 
     def _keep(self) -> None:
         while True:

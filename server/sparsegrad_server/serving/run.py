@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
+import math
 import socket
-from collections.abc import Callable
+import threading
 from contextlib import nullcontext
 from datetime import UTC, datetime
 
@@ -17,31 +17,18 @@ from sparsegrad_shared.errors import InvalidInput
 from ..app import create_app
 from ..auth import embedded as embedded_token
 from ..catalog import Catalog
-from ..parent import at_end_of_input
 from ..settings import Settings
 from ..store.files import make_folder
 from .companion import CompanionWorker
+from .ending import StoppableServer, stop_when_asked
+from .protocol import Protocol
+from .tls import tls_context, warn_of_plain_http
 
 LOOPBACK = "127.0.0.1"
 LOOPBACK_NAMES = (LOOPBACK, "localhost")
-GRACE_SECONDS = 5  # for open requests, such as a stream of a job's events, once asked to stop
 BACKLOG = 2048
 
 _log = logging.getLogger(__name__)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, which calls back once it answers requests."""
-
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        if self.started:
-            self._on_started()
 
 
 def serve_until_stopped(settings: Settings, *, with_worker: bool, embedded: bool) -> int:
@@ -60,14 +47,17 @@ def serve_until_stopped(settings: Settings, *, with_worker: bool, embedded: bool
         The exit code.
 
     Raises:
-        InvalidInput: when the address cannot be listened on; says why.
+        InvalidInput: when the address cannot be listened on, or the certificate not be used; says
+            why.
         OSError: when the data folder cannot be written.
     """
     if embedded:
         settings = settings.model_copy(update={"host": LOOPBACK, "allowed_hosts": LOOPBACK_NAMES})
         _ensure_token(settings)
+    warn_of_plain_http(settings)
+    tls = tls_context(settings)
     with _listen(settings) as listener:
-        url = f"http://{settings.host}:{listener.getsockname()[1]}"
+        url = _url(settings, listener)
 
         def greet() -> None:
             _log.info("answering at %s; data in %s", url, settings.data)
@@ -75,16 +65,30 @@ def serve_until_stopped(settings: Settings, *, with_worker: bool, embedded: bool
                 greeting = {"url": url, "token_file": str(settings.embedded_token_file)}
                 print(json.dumps(greeting), flush=True)  # noqa: T201 - the parent reads it
 
+        app = create_app(settings)
         config = uvicorn.Config(
-            create_app(settings),
+            app,
+            http=Protocol,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=math.ceil(settings.grace_seconds),
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            ssl_context_factory=None if tls is None else lambda *_: tls,
         )
-        server = _Server(config, greet)
-        _end_with(server, input_too=embedded)
-        with CompanionWorker(settings) if with_worker else nullcontext():
+        draining: threading.Event = app.state.draining
+        worker = CompanionWorker(settings) if with_worker else None
+        server = StoppableServer(
+            config,
+            draining,
+            settings.drain_seconds,
+            on_started=greet,
+            on_stopping=worker.ask_to_stop if worker else lambda: None,
+        )
+        stop_when_asked(draining, input_too=embedded)
+        with worker or nullcontext():
             server.run(sockets=[listener])
     return 0 if server.started else 1
 
@@ -115,17 +119,7 @@ def _listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def _end_with(server: uvicorn.Server, *, input_too: bool) -> None:
-    """Have the server end on a signal, also before uvicorn's own handlers are there.
-
-    uvicorn raises a signal that it has heard once more when it is done; by then this handler is
-    in place again, and what comes after the server is still done.
-    """
-
-    def ask(*_: object) -> None:
-        server.should_exit = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-    if input_too:
-        at_end_of_input(ask)
+def _url(settings: Settings, listener: socket.socket) -> str:
+    scheme = "http" if settings.tls_certificate is None else "https"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{listener.getsockname()[1]}"

@@ -1,7 +1,6 @@
 """The layer around the app that sees every request begin and end.
 
-It gives the request its id, counts it, logs it in one line, has the audit log told of it, and
-answers what nothing within has caught.
+It gives the request its id, counts it, logs it in one line, and has the audit log told of it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..audit import AuditTrail, needs_following
 from ..auth.limits import Allowance
 from ..context import RequestContext, answering, new_request_id
-from ..problems import response_to, translate
 from .metrics import Exchange, RequestMetrics
 
 GONE = 499  # what a log says of a client that left before its answer, as nginx does
@@ -92,19 +90,9 @@ class Observer:
         tally = _Tally(receive, send, current, self._trail)
         with answering(current):
             try:
-                await self._answer(tally)
+                await self._app(scope, tally.next, tally.pass_on)
             finally:
                 self._account(tally)
-
-    async def _answer(self, tally: _Tally) -> None:
-        scope = tally.current.scope
-        try:
-            await self._app(scope, tally.next, tally.pass_on)
-        except Exception as error:
-            if tally.status is not None:  # too late to say so; the connection is cut
-                raise
-            answer = response_to(translate(error).to_problem(scope["path"]))
-            await answer(scope, tally.next, tally.pass_on)
 
     def _account(self, tally: _Tally) -> None:
         current = tally.current
