@@ -12,6 +12,8 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
+from sparsegrad_shared import errors
+
 from . import problems
 from .api import (
     aliases,
@@ -44,6 +46,20 @@ from .telemetry.metrics import RequestMetrics
 from .telemetry.requests import Observer
 
 
+# What the layers around every route may answer in its place.
+_ANYWHERE = (errors.Forbidden, errors.Overloaded, errors.ServerFault, errors.Unavailable)
+_VERSION_1 = (
+    errors.TruncatedBody,
+    errors.Unauthenticated,
+    errors.NotFound,
+    errors.BodyTimeout,
+    errors.BodyTooLarge,
+    errors.QuotaExceeded,
+    errors.InvalidInput,
+    errors.StorageFull,
+)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The server over one data folder, which is made when it is not there.
 
@@ -71,6 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # its pages load scripts from elsewhere; ours are in `web`
         redoc_url=None,
         openapi_url=None,
+        responses=problems.documented(*_ANYWHERE),
     )
     app.state.settings = settings
     app.state.catalog = catalog
@@ -87,9 +104,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.imports = Imports(catalog, stores.bases, settings)
     app.state.comparisons = CapacityLimiter(1)
     problems.install(app)
-    app.include_router(probes.router)
+    app.include_router(probes.router, responses=problems.documented(errors.StorageFull))
     app.include_router(pages.router)
-    app.include_router(metrics.router)
+    app.include_router(metrics.router, responses=problems.documented(errors.Unauthenticated))
     app.include_router(_version_1())
     _guard(app, settings, catalog)
     return app
@@ -117,17 +134,22 @@ def _guard(app: FastAPI, settings: Settings, catalog: Catalog) -> None:
 
 def _version_1() -> APIRouter:
     # Whatever a route asks for on top, none is reached without a token.
-    router = APIRouter(prefix="/v1", dependencies=[Depends(authenticate)])
-    for part in (
-        calibrations,
-        gradients,
-        jobs,
-        bases,
-        versions,
-        aliases,
-        imports,
-        tokens,
-        audit,
+    router = APIRouter(
+        prefix="/v1",
+        dependencies=[Depends(authenticate)],
+        responses=problems.documented(*_VERSION_1),
+    )
+    published = (errors.Conflict, errors.DeletedBasis)
+    for part, more in (
+        (calibrations, (errors.Conflict,)),
+        (gradients, (errors.Conflict,)),
+        (jobs, ()),
+        (aliases, (*published, errors.PreconditionFailed)),  # before `bases`: a name may be `diff`
+        (bases, published),
+        (versions, published),
+        (imports, published),
+        (tokens, ()),
+        (audit, ()),
     ):
-        router.include_router(part.router)
+        router.include_router(part.router, responses=problems.documented(*more))
     return router

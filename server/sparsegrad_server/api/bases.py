@@ -15,7 +15,7 @@ from sparsegrad_shared.bases import (
     BasisManifest,
 )
 from sparsegrad_shared.digests import content_digest
-from sparsegrad_shared.errors import NotFound, Overloaded
+from sparsegrad_shared.errors import PROBLEM_MEDIA_TYPE, NotFound, Overloaded
 from sparsegrad_shared.references import BasisReference, Digest
 from sparsegrad_shared.search import BasisQuery
 
@@ -29,6 +29,14 @@ from .visibility import VisibleVersion
 WAITING = 8  # comparisons that may wait for the one that is worked out
 
 router = APIRouter(tags=["bases"], prefix="/bases")
+
+_BYTES: dict[str, object] = {"application/octet-stream": {}, "application/json": {}}
+_FILE: dict[int | str, dict[str, object]] = {
+    200: {"description": "the file", "content": _BYTES},
+    206: {"description": "a range of it", "content": {**_BYTES, "multipart/byteranges": {}}},
+    304: {"description": "the client's copy is right"},
+    416: {"description": "it ends before the range", "content": {PROBLEM_MEDIA_TYPE: {}}},
+}
 
 
 @router.get("")
@@ -73,7 +81,11 @@ def _manifests(
     return found[digests[0]], found[digests[1]]
 
 
-@router.get("/{namespace}/{name}/versions/{version}/files/{file}", response_class=FileResponse)
+@router.get(
+    "/{namespace}/{name}/versions/{version}/files/{file}",
+    response_class=FileResponse,
+    responses=_FILE,
+)
 def get_file(
     file: str,
     basis: VisibleVersion,
