@@ -16,7 +16,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from sparsegrad_shared.bases import BASIS_TENSORS, BasisGroup, BasisVersion
+from sparsegrad_shared.bases import BASIS_TENSORS, BasisGroup
 from sparsegrad_shared.errors import (
     CorruptFile,
     MissingExtra,
@@ -26,10 +26,11 @@ from sparsegrad_shared.errors import (
 from sparsegrad_shared.references import BasisReference
 
 from .basis import Basis, GroupBasis
-from .cache import BasisCache, ResolvedVersions
+from .cache import BasisCache, ResolvedVersions, download
 from .connection import open_service, server_name
 from .home import bases_folder, resolved_folder
 from .service import BasisService
+from .sharing.files import open_files
 
 _NO_SERVER = (ServerUnreachable, MissingExtra)
 
@@ -37,26 +38,33 @@ _NO_SERVER = (ServerUnreachable, MissingExtra)
 _in_use: weakref.WeakValueDictionary[tuple[str, str], GroupBasis] = weakref.WeakValueDictionary()
 
 
-def fetch_basis(reference: str, server: str | None = None, token: str | None = None) -> Basis:
-    """Fetch a basis by name, version, alias or digest.
+def fetch_basis(
+    reference: str | Path, server: str | None = None, token: str | None = None
+) -> Basis:
+    """Fetch a basis by name, version, alias or digest, or from files.
 
-    A digest whose basis is cached needs no server. A version never changes, so one that was
+    A path is that of an exported file or folder, such as one that came from a model hub; it needs
+    no server, nor does a digest whose basis is cached. A version never changes, so one that was
     fetched before is taken from the cache when the server does not answer; an alias or a bare
     name may have moved, and needs its server.
 
     Args:
-        reference: ``team/name``, ``team/name@3``, ``team/name:alias`` or ``sha256:…``.
+        reference: ``team/name``, ``team/name@3``, ``team/name:alias`` or ``sha256:…``; or a
+            `Path`.
         server: the server's address; `SPARSEGRAD_SERVER` or the embedded server when None.
         token: proves who asks; `SPARSEGRAD_TOKEN` when None.
 
     Raises:
         InvalidReference: when `reference` is none of these forms.
+        InvalidInput: when there is no basis at that path.
         UnknownBasis: when the server has no such basis.
         ServerUnreachable: when the basis is not cached and no answer comes.
         CorruptFile: when a file is damaged and cannot be fetched again.
     """
-    parsed = BasisReference.parse(reference)
     cache = BasisCache(bases_folder())
+    if isinstance(reference, Path):
+        return _load(cache, cache.take(open_files(reference)), None)
+    parsed = BasisReference.parse(reference)
     if parsed.digest is not None and cache.is_whole(parsed.digest):
         return _load(cache, parsed.digest, None)
     name = server_name(server)
@@ -79,20 +87,8 @@ def fetch_with(service: BasisService, reference: str, server: str) -> Basis:
         reference: which basis.
         server: the server's name, under which the version is remembered.
     """
-    cache = BasisCache(bases_folder())
-    version = service.resolve(reference)
-    _hold_to_digest(version)
-    cache.fill(service, version)
-    ResolvedVersions(resolved_folder(), server).note(version)
-    return _load(cache, version.digest, str(version))
-
-
-def _hold_to_digest(version: BasisVersion) -> None:
-    found = version.manifest.digest()
-    if found != version.digest:
-        raise CorruptFile(
-            f"{version}: the server says it is {version.digest}, its manifest is {found}"
-        )
+    version = download(service, reference, server)
+    return _load(BasisCache(bases_folder()), version.digest, str(version))
 
 
 def _cannot_mend(cache: BasisCache, digest: str | None, error: SparseGradError) -> SparseGradError:

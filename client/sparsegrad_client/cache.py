@@ -8,6 +8,8 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sparsegrad_shared.bases import (
@@ -22,7 +24,32 @@ from sparsegrad_shared.errors import CorruptFile
 from sparsegrad_shared.references import BasisReference
 
 from .disk import flush
+from .home import bases_folder, resolved_folder
 from .service import BasisService
+from .sharing.files import BasisFiles
+
+
+def download(service: BasisService, reference: str, server: str) -> BasisVersion:
+    """Have a basis in the cache, whole.
+
+    Args:
+        service: the service.
+        reference: which basis.
+        server: the server's name, under which the version is remembered.
+
+    Raises:
+        UnknownBasis: when the server has no such basis.
+        CorruptFile: when what the server sends is damaged.
+    """
+    version = service.resolve(reference)
+    found = version.manifest.digest()
+    if found != version.digest:
+        raise CorruptFile(
+            f"{version}: the server says it is {version.digest}, its manifest is {found}"
+        )
+    BasisCache(bases_folder()).fill(service, version)
+    ResolvedVersions(resolved_folder(), server).note(version)
+    return version
 
 
 class BasisCache:
@@ -82,26 +109,51 @@ class BasisCache:
         Raises:
             CorruptFile: when what the server sends is damaged too.
         """
+        with self._staging() as staging:
+            if self.has(version.digest):
+                self._mend(service, version, staging)
+                return
+            for entry in version.manifest.files():
+                service.download_file(version, entry, staging / entry.name)
+            self._place(staging, version.manifest)
+
+    def take(self, files: BasisFiles) -> str:
+        """Put a basis of this machine's files into the cache; its digest.
+
+        Raises:
+            CorruptFile: when a file's bytes are not those of its digest.
+        """
+        digest = files.manifest.digest()
+        if self.is_whole(digest):
+            return digest
+        with self._staging() as staging, self._staging() as aside:
+            for entry in files.manifest.files():
+                with (staging / entry.name).open("wb") as target:
+                    target.writelines(files.verified(entry))
+                flush(staging / entry.name)
+            if self.has(digest):
+                self.folder(digest).rename(aside / "damaged")
+            self._place(staging, files.manifest)
+        return digest
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
         self._root.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=".incoming-", dir=self._root))
         try:
-            if self.has(version.digest):
-                self._mend(service, version, staging)
-            else:
-                self._fetch_whole(service, version, staging)
+            yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def _fetch_whole(self, service: BasisService, version: BasisVersion, staging: Path) -> None:
-        for entry in version.manifest.files():
-            service.download_file(version, entry, staging / entry.name)
-        _write(staging / MANIFEST_FILE, version.manifest.canonical_bytes())
+    def _place(self, staging: Path, manifest: BasisManifest) -> None:
+        _write(staging / MANIFEST_FILE, manifest.canonical_bytes())
         flush(staging)
+        digest = manifest.digest()
         try:
-            staging.rename(self.folder(version.digest))
+            staging.rename(self.folder(digest))
         except OSError:
             # Another process was first: the same digest is the same content.
-            if not self.has(version.digest):
+            if not self.has(digest):
                 raise
         flush(self._root)
 
@@ -110,13 +162,13 @@ class BasisCache:
         try:
             self.manifest(version.digest)
         except CorruptFile as error:
-            warnings.warn(f"{error}; it is written again", stacklevel=4)
+            warnings.warn(f"{error}; it is written again", stacklevel=5)
             _write(staging / MANIFEST_FILE, version.manifest.canonical_bytes())
             (staging / MANIFEST_FILE).replace(folder / MANIFEST_FILE)
         for entry in version.manifest.files():
             damaged = self._check(version.digest, entry)
             if damaged is not None:
-                warnings.warn(f"{damaged}; it is fetched again", stacklevel=4)
+                warnings.warn(f"{damaged}; it is fetched again", stacklevel=5)
                 service.download_file(version, entry, staging / entry.name)
                 (staging / entry.name).replace(folder / entry.name)
         flush(folder)

@@ -24,7 +24,7 @@ from sparsegrad_shared.errors import CorruptFile, InvalidInput, NotFound
 from sparsegrad_shared.references import Digest
 
 from ..config import SparseGradConfig
-from .folders import left_over, new_folder
+from ..folders import left_over, new_folder
 
 TENSORS = "adapter.safetensors"
 CONFIG = "adapter_config.json"

@@ -16,10 +16,10 @@ from transformers import (
 
 from ..basis import Basis
 from ..convert import merge
+from ..folders import new_folder
 from ..models import ModelPlace, load_causal, load_classifier, load_tokenizer, read_config
 from ..trainable import head_names
 from .adapter import Adapter
-from .folders import new_folder
 from .models import load_adapter
 from .progress import Progress, ignore
 

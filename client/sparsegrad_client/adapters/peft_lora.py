@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sparsegrad_shared.errors import InvalidInput
 
-from .folders import new_folder
+from ..folders import new_folder
 from .lora import Lora
 
 TENSORS = "adapter_model.safetensors"

@@ -94,7 +94,7 @@ def add(
     factors = _factors(weights, len(adapters))
     from ..adapters import read_adapter
     from ..adapters.adapter import combine
-    from ..adapters.folders import check_replaceable
+    from ..folders import check_replaceable
     from ..report.tables import size_text
 
     check_replaceable(output)
@@ -148,9 +148,9 @@ def merge(
     import torch
 
     from ..adapters import read_adapter
-    from ..adapters.folders import check_replaceable
     from ..adapters.merged import write_merged
     from ..bases import fetch_basis
+    from ..folders import check_replaceable
     from ..models import find_model
 
     check_replaceable(output)
@@ -189,8 +189,8 @@ def to_lora(
     """
     from ..adapters import read_adapter, save_lora
     from ..adapters import to_lora as convert
-    from ..adapters.folders import check_replaceable
     from ..bases import fetch_basis
+    from ..folders import check_replaceable
     from ..report.adapters import LORA_COLUMNS, lora_rows
 
     check_replaceable(output)

@@ -12,8 +12,8 @@ from pathlib import Path
 from sparsegrad_shared.bases import MANIFEST_FILE
 from sparsegrad_shared.errors import CorruptFile
 
-from ...adapters.folders import new_folder
 from ...cache import BasisCache
+from ...folders import new_folder
 
 COPIES = "bases"  # the folder of copies beside an adapter
 

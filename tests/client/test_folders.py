@@ -17,7 +17,8 @@ WRITER = """
 import os, shutil, sys
 from pathlib import Path
 import safetensors.torch, torch
-from sparsegrad_client.adapters import files, folders
+from sparsegrad_client import folders
+from sparsegrad_client.adapters import files
 from sparsegrad_shared.digests import digest_of
 
 def write(path, value):

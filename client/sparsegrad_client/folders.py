@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sparsegrad_shared.errors import InvalidInput
 
-from ..disk import flush
+from .disk import flush
 
 
 @contextmanager
