@@ -18,9 +18,8 @@ from sparsegrad_server.catalog.tables import CalibrationRow
 from sparsegrad_server.jobs.queue import enqueue_publish, request_accumulation
 from sparsegrad_server.jobs.worker import Worker
 from sparsegrad_server.settings import Settings
-from sparsegrad_server.store.files import Staging, make_folder
-from sparsegrad_server.store.local_bases import LocalBasisStore
-from sparsegrad_server.store.local_gradients import LocalGradientStore
+from sparsegrad_server.store.files import make_folder
+from sparsegrad_server.store.open import open_stores
 from sparsegrad_shared.calibrations import (
     FORM_TENSORS,
     CalibrationManifest,
@@ -88,13 +87,12 @@ class Workbench:
     """
 
     def __init__(self, data: Path, **settings: Any) -> None:
-        self.settings = Settings(data=data, worker_threads=1, **settings)
+        self.settings = Settings(data=data, **({"worker_threads": 1} | settings))
         make_folder(data)
         self.catalog = Catalog(self.settings.catalog_address)
         self.catalog.migrate()
-        staging = Staging(self.settings.staging_folder)
-        self.gradients = LocalGradientStore(self.settings.gradients_folder, staging)
-        self.bases = LocalBasisStore(self.settings.bases_folder, self.settings.partial_folder)
+        stores = open_stores(self.settings)
+        self.gradients, self.bases = stores.gradients, stores.bases
         self.worker = Worker(self.catalog, self.gradients, self.bases, self.settings)
 
     def open(self, manifest: CalibrationManifest) -> str:
@@ -145,7 +143,8 @@ class Workbench:
         with self.catalog.writing() as session:
             row = session.get_one(CalibrationRow, calibration_id)
             row.state = "finished"
-            return enqueue_publish(session, calibration_id).id
+            row.job_id = enqueue_publish(session, calibration_id).id
+            return row.job_id
 
     def work(self) -> None:
         """Do every job that waits."""

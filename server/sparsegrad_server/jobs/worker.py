@@ -60,15 +60,24 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Do jobs until `stop` is set."""
-        with threadpool_limits(self._settings.worker_threads):
-            while not stop.is_set():
-                try:
-                    worked = self.work_once(stop)
-                except SQLAlchemyError:
-                    _log.exception("the catalog cannot be used at the moment")
-                    worked = False
-                if not worked:
-                    stop.wait(self._settings.poll_seconds)
+        try:
+            with threadpool_limits(self._settings.worker_threads):
+                while not stop.is_set():
+                    if not self._work_if_possible(stop):
+                        stop.wait(self._settings.poll_seconds)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of what the executor holds open; it is opened again when there is work."""
+        self._executor.close()
+
+    def _work_if_possible(self, stop: threading.Event) -> bool:
+        try:
+            return self.work_once(stop)
+        except SQLAlchemyError:
+            _log.exception("the catalog cannot be used at the moment")
+            return False
 
     def work_once(self, stop: threading.Event) -> bool:
         """Do one job, if there is one; answers whether there was."""

@@ -8,13 +8,13 @@ without encryption is refused.
 
 from __future__ import annotations
 
-import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from distributed import Client, Future, wait
+from distributed import Client, Future
 from distributed.client import ClosedClientError
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
@@ -32,8 +32,6 @@ LOOK_SECONDS = 0.5  # between two looks whether the job shall stop
 TRANSFER_SECONDS = 1800.0  # for one result to come from a worker that does not answer
 
 Result = TypeVar("Result")
-
-_log = logging.getLogger(__name__)
 
 
 class ClusterLost(Interrupted):
@@ -62,6 +60,12 @@ def connect(settings: Settings) -> Client:
             set_as_default=False,
             direct_to_workers=True,
         )
+
+
+def disconnect(client: Client) -> None:
+    """Close a client, whatever state its cluster is in."""
+    with suppress(TimeoutError, OSError):
+        client.close(timeout=CONNECT_SECONDS)
 
 
 def least_memory(client: Client) -> int | None:
@@ -104,10 +108,13 @@ def wait_for(future: Future[Any], steps: Steps, phase: str, completed: int, tota
         JobFailed: when every worker that took it died.
         Exception: what the task raised, what `steps` raises.
     """
-    while future.status == "pending":
+    ended = threading.Event()
+    future.add_done_callback(lambda _: ended.set())
+    steps.step(phase, completed, total)
+    while not ended.wait(LOOK_SECONDS):
+        if future.client.status == "closed":  # it gave up coming back to the scheduler
+            raise ClusterLost("the connection to the scheduler is closed")
         steps.step(phase, completed, total)
-        with _lost_when_away(), suppress(TimeoutError):
-            wait([future], timeout=LOOK_SECONDS)
     if future.status == "error":
         _raise(future, phase)
 

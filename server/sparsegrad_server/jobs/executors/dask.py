@@ -34,7 +34,16 @@ from ..summing import fitted, held_out, running_sum
 from ..work import Work
 from . import tasks
 from .base import Executor, GroupResult, Take
-from .cluster import ClusterLost, connect, least_memory, result_of, send, submit, wait_for
+from .cluster import (
+    ClusterLost,
+    connect,
+    disconnect,
+    least_memory,
+    result_of,
+    send,
+    submit,
+    wait_for,
+)
 from .lanes import in_lanes
 from .memory import worker_memory
 from .plan import check_memory, fitting, needs_of
@@ -74,7 +83,7 @@ class DaskExecutor(Executor):
     def close(self) -> None:
         """Disconnect."""
         if self._client is not None:
-            self._client.close(timeout=0)
+            disconnect(self._client)
             self._client = None
 
     def _persistently(self, work: Work, act: Callable[[Client], object]) -> None:
