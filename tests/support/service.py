@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -17,16 +18,22 @@ import httpx
 from sparsegrad_server.auth import tokens
 from sparsegrad_server.catalog import Catalog
 from sparsegrad_server.settings import Settings
-from sparsegrad_server.store.files import Staging, make_folder
-from sparsegrad_server.store.local_gradients import LocalGradientStore
+from sparsegrad_server.store.files import make_folder
+from sparsegrad_server.store.gradients import GradientStore
+from sparsegrad_server.store.open import Stores, open_stores
 from sparsegrad_shared.tokens import Scope
 
 # The parent listens already, so whoever connects waits until the server is there.
 _SERVE = """
-import sys, uvicorn
+import functools, sys, uvicorn
 from sparsegrad_server.app import create_app
+from sparsegrad_server.serving.protocol import Protocol
 from sparsegrad_server.settings import Settings
-uvicorn.run(create_app(Settings()), fd=int(sys.argv[1]), log_level="warning")
+settings = Settings()
+http = functools.partial(Protocol, head_seconds=settings.head_seconds)
+uvicorn.run(
+    create_app(settings), fd=int(sys.argv[1]), http=http, loop="asyncio", log_level="warning"
+)
 """
 
 
@@ -38,16 +45,20 @@ class Service:
     url: str
     process: subprocess.Popen[bytes]
 
-    @property
+    @cached_property
     def catalog(self) -> Catalog:
-        """The server's own database, through a connection of the test's."""
+        """The server's own database, through connections of the test's."""
         return Catalog(self.settings.catalog_address)
 
+    @cached_property
+    def stores(self) -> Stores:
+        """The server's own gradients and bases."""
+        return open_stores(self.settings)
+
     @property
-    def store(self) -> LocalGradientStore:
+    def store(self) -> GradientStore:
         """The server's own gradients."""
-        staging = Staging(self.settings.staging_folder)
-        return LocalGradientStore(self.settings.gradients_folder, staging)
+        return self.stores.gradients
 
     def client(self, namespace: str = "team", scope: Scope = "write") -> httpx.Client:
         """A client with a new token."""
@@ -73,7 +84,6 @@ def running(data: Path, **options: object) -> Iterator[Service]:
     options = {"min_free_bytes": 0, **options}
     settings = Settings(data=data, **options)  # type: ignore[arg-type]
     make_folder(data)
-    Catalog(settings.catalog_address).migrate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         environment = {f"SPARSEGRAD_{name.upper()}": str(value) for name, value in options.items()}
         process = subprocess.Popen(
@@ -82,8 +92,11 @@ def running(data: Path, **options: object) -> Iterator[Service]:
             pass_fds=[listener.fileno()],
         )
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    service = Service(settings, url, process)
     try:
-        yield Service(settings, url, process)
+        service.catalog.migrate()
+        yield service
     finally:
+        service.catalog.close()
         process.terminate()
         process.wait(timeout=30)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from sqlalchemy import CursorResult
+from sqlalchemy import literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -20,5 +18,5 @@ def insert_if_absent(session: Session, table: type[Table], **values: object) -> 
     insert: postgresql.Insert | sqlite.Insert
     on_sqlite = session.get_bind().dialect.name == "sqlite"
     insert = sqlite.insert(table) if on_sqlite else postgresql.insert(table)
-    done = session.execute(insert.values(**values).on_conflict_do_nothing())
-    return cast(CursorResult[Any], done).rowcount == 1
+    inserted = insert.values(**values).on_conflict_do_nothing().returning(literal(1))
+    return session.execute(inserted).first() is not None

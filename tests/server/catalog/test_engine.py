@@ -1,60 +1,96 @@
-"""Transactions: one writer at a time, readers that never wait, tables as the code has them."""
+"""Transactions: writers that lose nothing, readers that never wait; which databases there are."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InternalError
 from support.gradient_stores import group_spec, manifest_of
 
 from sparsegrad_server.catalog import Catalog, calibrations
-from sparsegrad_server.catalog.tables import CalibrationRow, Table
+from sparsegrad_server.catalog.tables import CalibrationRow
+from sparsegrad_shared.errors import InvalidInput
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MANIFEST = manifest_of(group_spec())
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite'}"
-    Catalog(url).migrate()
-    return url
+def sqlite_catalog(tmp_path: Path) -> Iterator[Catalog]:
+    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    catalog.migrate()
+    yield catalog
+    catalog.close()
 
 
-def test_migrations_lead_to_the_tables_of_the_code(url: str) -> None:
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
-    engine.dispose()
-
-
-def test_processes_that_migrate_at_once_do_not_meet(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite'}"
+def test_processes_that_migrate_at_once_do_not_meet(catalog_url: str) -> None:
     code = (
         "import sys; from sparsegrad_server.catalog import Catalog; Catalog(sys.argv[1]).migrate()"
     )
-    processes = [subprocess.Popen([sys.executable, "-c", code, url]) for _ in range(3)]
+    command = [sys.executable, "-c", code, catalog_url]
+    processes = [subprocess.Popen(command) for _ in range(3)]
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
-    with Catalog(url).reading() as session:
-        assert session.scalars(text("SELECT count(*) FROM alembic_version")).one() == 1
+    engine = create_engine(catalog_url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+    engine.dispose()
 
 
-def test_a_commit_is_flushed_to_disk(url: str) -> None:
-    with Catalog(url).writing() as session:
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://user:secret@host/catalog", "got mysql://"),
+        ("where?", "cannot be read"),
+    ],
+)
+def test_another_kind_of_database_is_refused_without_telling_the_password(
+    url: str, said: str
+) -> None:
+    with pytest.raises(InvalidInput, match=said) as refused:
+        Catalog(url)
+    assert "secret" not in refused.value.message
+
+
+def test_a_catalog_of_a_newer_version_is_refused_and_left_alone(catalog: Catalog) -> None:
+    with catalog.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(InvalidInput, match="newer version"):
+        catalog.migrate()
+    with catalog.reading() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
+
+
+def test_a_reader_sees_one_state_and_can_neither_write_nor_lock(postgres_url: str) -> None:
+    catalog = Catalog(postgres_url)
+    catalog.migrate()
+    with catalog.reading() as reader:
+        assert reader.get(CalibrationRow, "cal-1") is None
+        with catalog.writing() as writer:
+            calibrations.add(writer, "cal-1", MANIFEST, "ci", NOW)
+        assert reader.get(CalibrationRow, "cal-1") is None
+    for attempt in (
+        lambda session: calibrations.share(session, "cal-1"),
+        lambda session: session.execute(text("DELETE FROM calibrations")),
+    ):
+        with pytest.raises(InternalError, match="read-only"), catalog.reading() as session:
+            attempt(session)
+    catalog.close()
+
+
+def test_a_commit_is_flushed_to_disk(sqlite_catalog: Catalog) -> None:
+    with sqlite_catalog.writing() as session:
         assert session.scalars(text("PRAGMA journal_mode")).one() == "wal"
         assert session.scalars(text("PRAGMA synchronous")).one() == 2  # FULL
 
 
-def test_a_reader_neither_waits_for_a_writer_nor_sees_its_half(url: str) -> None:
-    catalog = Catalog(url)
+def test_a_reader_neither_waits_for_a_writer_nor_sees_its_half(catalog: Catalog) -> None:
     with catalog.writing() as writer:
         calibrations.add(writer, "cal-1", MANIFEST, "ci", NOW)
         with catalog.reading() as reader:
@@ -63,8 +99,7 @@ def test_a_reader_neither_waits_for_a_writer_nor_sees_its_half(url: str) -> None
         assert calibrations.manifest_of(calibrations.get(reader, "cal-1")) == MANIFEST
 
 
-def test_an_error_undoes_the_whole_transaction(url: str) -> None:
-    catalog = Catalog(url)
+def test_an_error_undoes_the_whole_transaction(catalog: Catalog) -> None:
 
     def twice() -> None:
         with catalog.writing() as session:
@@ -77,14 +112,13 @@ def test_an_error_undoes_the_whole_transaction(url: str) -> None:
         assert session.get(CalibrationRow, "cal-1") is None
 
 
-def test_writers_that_read_first_lose_no_update(url: str) -> None:
-    catalog = Catalog(url)
+def test_writers_that_read_first_lose_no_update(catalog: Catalog) -> None:
     with catalog.writing() as session:
         calibrations.add(session, "cal-1", MANIFEST, "0", NOW)
 
     def increment(_number: int) -> None:
         with catalog.writing() as session:
-            row = calibrations.get(session, "cal-1")
+            row = calibrations.take(session, "cal-1")
             row.created_by = str(int(row.created_by) + 1)
 
     with ThreadPoolExecutor(4) as pool:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy.orm import Session
+from support.catalogs import empty
 from support.gradient_stores import group_spec, manifest_of
 
 from sparsegrad_server.catalog import Catalog, calibrations, gradients, namespaces
@@ -27,13 +32,10 @@ def arrival(digest: str) -> Arrival:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    catalog.migrate()
+def session(catalog: Catalog) -> Iterator[Session]:
     with catalog.writing() as session:
         calibrations.add(session, "cal", manifest_of(group_spec()), "ci", NOW)
         yield session
-    catalog.close()
 
 
 def reserve(session: Session, digest: str, upload: str, now: datetime = NOW) -> bool:
@@ -92,10 +94,9 @@ def test_what_is_given_back_counts_no_more(session: Session) -> None:
 class Slots(RuleBasedStateMachine):
     """Uploads that reserve, store, fail or die, against a model of who holds what."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         super().__init__()
-        catalog = Catalog("sqlite://")
-        catalog.migrate()
+        empty(catalog)
         self._context = catalog.writing()
         self.session = self._context.__enter__()
         calibrations.add(self.session, "cal", manifest_of(group_spec()), "ci", NOW)
@@ -149,5 +150,8 @@ class Slots(RuleBasedStateMachine):
         self._context.__exit__(None, None, None)
 
 
-TestSlots = Slots.TestCase
-TestSlots.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+def test_slots_are_held_by_whom_the_model_says(catalog: Catalog) -> None:
+    run_state_machine_as_test(
+        lambda: Slots(catalog),
+        settings=settings(max_examples=40, stateful_step_count=20, deadline=None),
+    )

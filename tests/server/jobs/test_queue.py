@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,8 +16,10 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
+    run_state_machine_as_test,
 )
 from sqlalchemy import select
+from support.catalogs import empty
 from support.workbench import group_of, manifest_of
 
 from sparsegrad_server.catalog import Catalog, calibrations
@@ -32,14 +31,6 @@ from sparsegrad_shared.errors import JobFailed, Problem, ServerFault
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
 PASSING = ServerFault("OSError: No space left on device").to_problem()
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    catalog.migrate()
-    yield catalog
-    catalog.close()
 
 
 def opened(catalog: Catalog) -> str:
@@ -218,19 +209,14 @@ class Workers(RuleBasedStateMachine):
 
     leases = Bundle("leases")
 
-    def __init__(self) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory()
-        self.catalog = Catalog(f"sqlite:///{self._folder.name}/catalog.sqlite")
-        self.catalog.migrate()
+        empty(catalog)
+        self.catalog = catalog
         self.calibrations = [opened(self.catalog) for _ in range(2)]
         self.now = START
         self.until: dict[str, datetime] = {}  # of the newest lease of each job
         self.newest: dict[str, Lease] = {}
-
-    def teardown(self) -> None:
-        self.catalog.close()
-        self._folder.cleanup()
 
     @rule(which=st.integers(0, 1), finish=st.booleans())
     def ask(self, which: int, finish: bool) -> None:
@@ -294,8 +280,13 @@ class Workers(RuleBasedStateMachine):
             assert row.state != "failed" or row.error is not None
 
 
-TestWorkers = Workers.TestCase
-TestWorkers.settings = settings(
-    max_examples=8, stateful_step_count=20, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
+def test_jobs_are_whose_the_model_says(catalog: Catalog) -> None:
+    run_state_machine_as_test(
+        lambda: Workers(catalog),
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
