@@ -11,6 +11,7 @@ from sparsegrad_shared.errors import CorruptFile
 from ..catalog.bases import live
 from ..catalog.tables import BasisRow, GradientRow, VersionRow
 from ..jobs.partial import named_digest
+from ..store.files import tree
 from .bases import check_bases
 from .findings import Notes
 from .gradients import check_gradients
@@ -44,7 +45,7 @@ def bytes_to_read(parts: Parts) -> int:
 
 def _check_partial_sums(parts: Parts, notes: Notes) -> None:
     """Read every partial sum; one that is damaged costs time, and tells of a bad disk."""
-    for path in parts.settings.partial_folder.glob("*/sums/*/*"):
+    for path in tree(parts.settings.partial_folder):
         if (digest := named_digest(path)) is None:
             continue
         try:

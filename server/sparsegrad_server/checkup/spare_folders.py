@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from ..catalog.tables import CalibrationRow, JobRow
-from ..store.files import remove
+from ..store.files import entries, remove
 from ..store.footprint import footprint_of
 from .parts import Parts
 from .spare import Age, Spare
@@ -17,17 +17,18 @@ from .spare import Age, Spare
 
 def spare_staging(parts: Parts, age: Age) -> Iterator[Spare]:
     """Files of uploads, and others, that died before they had a place."""
-    yield from _old(_entries(parts.settings.staging_folder), "staging", age)
+    yield from _old(entries(parts.settings.staging_folder), "staging", age)
 
 
 def spare_imports(parts: Parts, age: Age) -> Iterator[Spare]:
     """Imports that were begun and not ended."""
-    yield from _old(parts.settings.imports_folder.glob("*/*"), "import", age)
+    for namespace in entries(parts.settings.imports_folder):
+        yield from _old(entries(namespace), "import", age)
 
 
 def spare_partials(parts: Parts, age: Age) -> Iterator[Spare]:
     """Partial sums and drafts of calibrations that need them no more."""
-    for folder in _entries(parts.settings.partial_folder):
+    for folder in entries(parts.settings.partial_folder):
         with parts.catalog.reading() as session:
             row = session.get(CalibrationRow, folder.name)
             jobs = session.scalars(select(JobRow).where(JobRow.calibration_id == folder.name))
@@ -55,7 +56,3 @@ def _removal(path: Path, what: str) -> Spare:
 def _remove(path: Path) -> bool:
     remove(path)
     return not path.exists()
-
-
-def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []

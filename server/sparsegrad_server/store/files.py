@@ -91,6 +91,20 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing where it is not there."""
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def tree(folder: Path) -> Iterator[Path]:
+    """Every file below a folder; what goes away while we look is passed over."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
+
+
 def free_bytes(folder: Path) -> int:
     """Bytes that an ordinary user may still write on the folder's file system."""
     return shutil.disk_usage(folder).free

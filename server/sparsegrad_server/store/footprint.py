@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sparsegrad_shared.calibrations import GradientForm
 
+from .files import tree
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -42,7 +44,7 @@ class Holding:
 def footprint_of(path: Path) -> Footprint:
     """Of a file, or of a folder with all that it holds; what goes away meanwhile counts nothing."""
     size, changed = 0, 0.0
-    for found in (path, *path.rglob("*")):
+    for found in (path, *tree(path)):
         try:
             stat = found.stat()
         except FileNotFoundError:

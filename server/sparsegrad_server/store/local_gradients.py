@@ -21,7 +21,7 @@ from sparsegrad_shared.errors import CorruptFile
 
 from . import arrays
 from .chunks import encoded
-from .files import Staging, flush, make_folder, place, remove
+from .files import Staging, flush, make_folder, place, remove, tree
 from .footprint import Footprint, Holding, footprint_of
 from .gradients import Array, GradientStore, Tensors
 
@@ -111,7 +111,7 @@ class LocalGradientStore(GradientStore):
     def holdings(self, calibration_id: str) -> Iterator[Holding]:
         """By the names of the files: the chunks of `dense`, and all of the other arrays."""
         home = self._root / calibration_id
-        for path in home.glob("*/*/*"):
+        for path in tree(home):
             slot = arrays.place_of(path.relative_to(home).as_posix())
             if slot is not None:
                 yield Holding(*slot, footprint_of(path).bytes)

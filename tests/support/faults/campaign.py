@@ -23,7 +23,7 @@ from sparsegrad_server.auth import tokens
 from sparsegrad_server.catalog import Catalog
 from sparsegrad_server.catalog.tables import JobRow
 from sparsegrad_server.settings import Settings
-from sparsegrad_server.store.files import make_folder
+from sparsegrad_server.store.files import entries, make_folder, tree
 
 from .contents import Contents
 from .journal import Known, read
@@ -145,14 +145,10 @@ def _moments(settings: Settings, journal: Path) -> dict[str, Callable[[], object
     return {
         "an acknowledgement": lambda: journal.stat().st_size if journal.exists() else 0,
         "a lease": lambda: _leases(settings),
-        "a partial sum": lambda: sorted(settings.partial_folder.glob("*/sums/*/*")),
-        "a staged file": lambda: _names(settings.staging_folder),
-        "a basis": lambda: _names(settings.bases_folder),
+        "a partial sum": lambda: sorted(tree(settings.partial_folder)),
+        "a staged file": lambda: entries(settings.staging_folder),
+        "a basis": lambda: entries(settings.bases_folder),
     }
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def _leases(settings: Settings) -> int:
