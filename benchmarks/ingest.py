@@ -107,8 +107,8 @@ def send_by_socket(load: Load, target: Target) -> Iterator[None]:
             ]
             connection.sendall("\r\n".join([*lines, "", ""]).encode())
             connection.sendall(body)
-            status, _ = _answer(connection)
-            assert status == 201, status
+            status, text = _answer(connection)
+            assert status == 201, text
 
 
 def _answer(connection: socket.socket) -> tuple[int, bytes]:
@@ -358,9 +358,7 @@ def main() -> None:
         sent = (4 * MB if options.quick else options.megabytes * MB) / size
         count = max(1, round(sent / options.clients))
         load = Load(d_out, d_in, dtype, options.clients, count, options.client)
-        rows.append(
-            measure(kind, load, options.folder, options.rounds, worker=options.worker)
-        )
+        rows.append(measure(kind, load, options.folder, options.rounds, worker=options.worker))
     print(f"{options.clients} clients, {os.cpu_count()} cores, medians of {options.rounds}\n")
     show(rows)
     if options.json:

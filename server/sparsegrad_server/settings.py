@@ -144,6 +144,12 @@ class Settings(BaseSettings):
     body_seconds: float = Field(
         default=600.0, gt=0, description="seconds that one body may take to arrive"
     )
+    head_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        description="seconds that a request's head may take to arrive; and the rest of a body, once "
+        "its request is answered without it",
+    )
     reservation_seconds: float = Field(
         default=30.0,
         gt=0,

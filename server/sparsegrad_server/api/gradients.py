@@ -55,7 +55,7 @@ async def put_gradient(
     allow_body(request, promise.size)
     with (
         admission.upload(promise.size) as in_memory,
-        new_body(promise.size, staging, in_memory=in_memory) as body,
+        new_body(request, promise.size, staging, in_memory=in_memory) as body,
     ):
         await run_sync(uploads.admit, principal, slot, promise)
         await receive(request.stream(), promise, body)

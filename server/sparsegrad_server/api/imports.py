@@ -71,7 +71,7 @@ async def import_file(
     allow_body(request, promise.size)
     with (
         admission.upload(promise.size) as in_memory,
-        new_body(promise.size, staging, in_memory=in_memory) as body,
+        new_body(request, promise.size, staging, in_memory=in_memory) as body,
     ):
         await receive(request.stream(), promise, body)
         await run_sync(imports.keep, namespace, digest, entry, body, limiter=imports.checkers)

@@ -53,7 +53,7 @@ def read_promise(headers: Mapping[str, str], limit: int, what: str, advice: str)
     return Promise(size, parse_content_digest(digest))
 
 
-async def receive(pieces: AsyncIterable[bytes], promise: Promise, body: Body) -> None:
+async def receive(pieces: AsyncIterable[bytes | memoryview], promise: Promise, body: Body) -> None:
     """Take in a body, and hold it to its promised size.
 
     Raises:

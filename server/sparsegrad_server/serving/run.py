@@ -8,6 +8,7 @@ import math
 import socket
 import threading
 from contextlib import nullcontext
+from functools import partial
 from datetime import UTC, datetime
 
 import uvicorn
@@ -68,7 +69,8 @@ def serve_until_stopped(settings: Settings, *, with_worker: bool, embedded: bool
         app = create_app(settings)
         config = uvicorn.Config(
             app,
-            http=Protocol,
+            http=partial(Protocol, head_seconds=settings.head_seconds),  # type: ignore[arg-type]
+            loop="asyncio",  # uvloop would not read into memory that we name
             ws="none",
             log_config=None,
             access_log=False,

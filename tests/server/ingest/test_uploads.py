@@ -140,7 +140,8 @@ def test_a_finish_during_an_upload_decides_for_what_was_stored_before(
 
 
 def test_what_a_killed_upload_left_is_swept_at_the_next_start(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as service, service.client() as client:
+    on_disk = {"upload_memory_bytes": 0}
+    with running(tmp_path / "data", **on_disk) as service, service.client() as client:
         calibration_id = begin(service, client).id
         calibration = Calibration(calibration_id, client, service)
         with begin_slowly(calibration, 1, dense_frame(1)) as sender:
