@@ -45,7 +45,6 @@ from .telemetry.inventory import Inventory
 from .telemetry.metrics import RequestMetrics
 from .telemetry.requests import Observer
 
-
 # What the layers around every route may answer in its place.
 _ANYWHERE = (errors.Forbidden, errors.Overloaded, errors.ServerFault, errors.Unavailable)
 _VERSION_1 = (
