@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -106,14 +106,25 @@ class DaskCluster:
 
     def kill(self, name: str) -> None:
         """End it, and what it started, in the middle of whatever it does (SIGKILL)."""
-        process = self._processes[name]
-        os.killpg(process.pid, signal.SIGKILL)
+        self.end(self._processes[name])
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process with all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
     def restart(self, name: str) -> None:
         """Kill it and start another one."""
         self.kill(name)
         self.start(name)
+
+    def restart_scheduler(self) -> None:
+        """Kill the scheduler; start it, and the workers that end with it, anew."""
+        self.restart("scheduler")
+        for name in ("worker-0", "worker-1"):
+            self._processes[name].wait(START_SECONDS)
+            self.start(name)
 
     @contextmanager
     def client(self) -> Iterator[Client]:

@@ -49,12 +49,20 @@ class Monitor:
         catalog: where the job's row is.
         lease: the right to write there.
         stop: set when the worker shall stop.
+        on_phase: called with each new phase.
     """
 
-    def __init__(self, catalog: Catalog, lease: Lease, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        lease: Lease,
+        stop: threading.Event,
+        on_phase: Callable[[str], None],
+    ) -> None:
         self._catalog = catalog
         self._lease = lease
         self._stop = stop
+        self._on_phase = on_phase
         self._lost = threading.Event()
         self._phase = ""
         self._written = 0.0
@@ -77,6 +85,8 @@ class Monitor:
         now = time.monotonic()
         if phase == self._phase and now - self._written < REPORT_SECONDS:
             return
+        if phase != self._phase:
+            self._on_phase(phase)
         self.write(
             lambda session: queue.report(
                 session, self._lease, phase, completed, total, datetime.now(UTC)

@@ -9,17 +9,21 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 from threadpoolctl import threadpool_limits
 
 from sparsegrad_shared.errors import Problem, ServerFault, SparseGradError
 
+from .. import context
 from ..catalog import Catalog
 from ..settings import Settings
 from ..store.bases import BasisStore
 from ..store.gradients import GradientStore
+from ..telemetry.traces import JobTraces
 from . import queue
 from .accumulate import accumulate
 from .executors import executor_of
@@ -56,6 +60,7 @@ class Worker:
         self._bases = bases
         self._settings = settings
         self._executor = executor_of(settings)
+        self._traces = JobTraces(settings)
         self._lease: Lease | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -71,6 +76,7 @@ class Worker:
     def close(self) -> None:
         """Let go of what the executor holds open; it is opened again when there is work."""
         self._executor.close()
+        self._traces.flush()
 
     def _work_if_possible(self, stop: threading.Event) -> bool:
         try:
@@ -85,9 +91,18 @@ class Worker:
             self._lease = queue.claim(session, self.name, datetime.now(UTC), self._duration)
         if self._lease is None:
             return False
-        monitor = Monitor(self._catalog, self._lease, stop)
+        lease = self._lease
+        with (
+            context.working_on(lease.job_id),
+            self._traces.job(lease.kind, lease.job_id, lease.calibration_id) as phases,
+        ):
+            self._work_on(lease, Monitor(self._catalog, lease, stop, phases.enter))
+        self._lease = None
+        return True
+
+    def _work_on(self, lease: Lease, monitor: Monitor) -> None:
         work = Work(
-            self._lease,
+            lease,
             self._catalog,
             self._gradients,
             self._bases,
@@ -96,12 +111,10 @@ class Worker:
             self._executor,
         )
         try:
-            with self._heartbeat(self._lease, monitor):
+            with self._heartbeat(lease, monitor):
                 self._do(work)
         except LeaseLost as lost:
             _log.warning("%s", lost)
-        self._lease = None
-        return True
 
     def abandon(self) -> None:
         """Give back the job that `run` is at, from another thread, without waiting for it."""
@@ -141,7 +154,8 @@ class Worker:
     @contextmanager
     def _heartbeat(self, lease: Lease, monitor: Monitor) -> Iterator[None]:
         ended = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(lease, monitor, ended), daemon=True)
+        beat = partial(copy_context().run, self._beat, lease, monitor, ended)
+        thread = threading.Thread(target=beat, daemon=True)
         thread.start()
         try:
             yield

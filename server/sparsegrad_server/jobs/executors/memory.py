@@ -19,7 +19,7 @@ def worker_memory(settings: Settings) -> int:
 
 def free_memory() -> int:
     """Bytes that can be had without swapping; within a container, up to its limit."""
-    limits = [_machine(), *(_free_in(group) for group in _control_groups())]
+    limits = [_machine(), *(free_in(group) for group in _control_groups())]
     return min(limit for limit in limits if limit is not None)
 
 
@@ -42,8 +42,12 @@ def _control_groups() -> list[Path]:
     return [own, *(parent for parent in own.parents if parent.is_relative_to(_GROUPS))]
 
 
-def _free_in(group: Path) -> int | None:
-    """What is left of a group's limit; None when it has none."""
+def free_in(group: Path) -> int | None:
+    """What is left of a control group's limit; None when it has none.
+
+    Args:
+        group: its folder.
+    """
     try:
         limit = (group / "memory.max").read_text().strip()
         used = int((group / "memory.current").read_text())
