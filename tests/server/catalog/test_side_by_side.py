@@ -70,10 +70,10 @@ def test_of_uploads_to_one_slot_one_has_it_and_the_others_are_told_to_come_again
         assert namespaces.bytes_held(session, "team") == ROUNDS * 100
 
 
-def test_uploads_together_do_not_go_over_the_quota(catalog: Catalog, calibration: str) -> None:
+def test_uploads_together_do_not_go_over_the_quota(catalog: Catalog) -> None:
     quota = 350
 
-    def upload(index: int) -> Callable[[], bool]:
+    def upload(calibration: str, index: int) -> Callable[[], bool]:
         def reserve() -> bool:
             slot = Slot(calibration, "up", index)
             with catalog.writing() as session:
@@ -81,10 +81,15 @@ def test_uploads_together_do_not_go_over_the_quota(catalog: Catalog, calibration
 
         return reserve
 
-    outcomes = at_once([upload(index) for index in range(WRITERS)])
-    assert kinds(outcomes) == {bool: 3, QuotaExceeded: WRITERS - 3}
-    with catalog.reading() as session:
-        assert namespaces.bytes_held(session, "team") == 300
+    for number in range(ROUNDS):
+        team, calibration = f"team-{number}", f"cal-{number}"
+        manifest = MANIFEST.model_copy(update={"name": f"{team}/tiny"})
+        with catalog.writing() as session:
+            calibrations.add(session, calibration, manifest, "ci", NOW)
+        outcomes = at_once([upload(calibration, index) for index in range(5)])
+        assert kinds(outcomes) == {bool: 3, QuotaExceeded: 2}
+        with catalog.reading() as session:
+            assert namespaces.bytes_held(session, team) == 300
 
 
 def test_what_uploads_reserve_and_give_back_at_once_adds_up(

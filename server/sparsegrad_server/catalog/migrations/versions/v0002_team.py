@@ -80,7 +80,7 @@ def _add_tables() -> None:
         sa.Column("kind", _TEXT, nullable=False),
         sa.Column("phase", _TEXT, nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
-        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "phase"),
     )
 
