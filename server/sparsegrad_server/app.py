@@ -44,6 +44,7 @@ from .store.open import open_stores
 from .telemetry.inventory import Inventory
 from .telemetry.metrics import RequestMetrics
 from .telemetry.requests import Observer
+from .telemetry.traces import open_provider, request_tracing
 
 # What the layers around every route may answer in its place.
 _ANYWHERE = (errors.Forbidden, errors.Overloaded, errors.ServerFault, errors.Unavailable)
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         OSError: when the data folder cannot be written.
     """
     make_folder(settings.data)
+    traces = open_provider(settings)
     catalog = AuditedCatalog(settings.catalog_address)
     staging = Staging(settings.staging_folder)
     stores = open_stores(settings)
@@ -77,6 +79,8 @@ def create_app(settings: Settings) -> FastAPI:
         staging.sweep(timedelta(seconds=settings.body_seconds), datetime.now(UTC))
         yield
         app.state.gate.use.stop()
+        if traces is not None:
+            traces.shutdown()
         catalog.close()
 
     app = FastAPI(
@@ -86,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # its pages load scripts from elsewhere; ours are in `web`
         redoc_url=None,
         openapi_url=None,
+        telemetry=request_tracing(traces),
         responses=problems.documented(*_ANYWHERE),
     )
     app.state.settings = settings

@@ -20,6 +20,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 # The start of a token is enough to find it by, and a part of one is masked as well.
 _TOKEN = re.compile(r"sg_[A-Za-z0-9_-]{6,}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _MASKED = "sg_***"
 _QUIET = ("alembic", "botocore", "urllib3")
 
@@ -50,7 +51,9 @@ class TextFormatter(logging.Formatter):
         """The line, without a traceback."""
         known = {**_fields(record), **_ids()}
         shown = "".join(f" {name}={value}" for name, value in known.items() if value is not None)
-        return super().formatMessage(record) + shown
+        line = super().formatMessage(record) + shown
+        # What a client sent may be in it, and must not look like another line.
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], line)
 
     def format(self, record: logging.LogRecord) -> str:
         """The whole of it, masked."""

@@ -18,9 +18,9 @@ from ..audit import AuditTrail, needs_following
 from ..auth.limits import Allowance
 from ..context import RequestContext, answering, new_request_id
 from .metrics import Exchange, RequestMetrics
+from .traces import PROBES, name_request
 
 GONE = 499  # what a log says of a client that left before its answer, as nginx does
-QUIET = frozenset({"/livez", "/readyz", "/metrics"})  # asked every few seconds
 
 _access = logging.getLogger("sparsegrad_server.access")
 _log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Observer:
             return
         request_id = new_request_id(Headers(scope=scope).get("x-request-id"))
         current = RequestContext(request_id, scope)
+        name_request(request_id)
         tally = _Tally(receive, send, current, self._trail)
         with answering(current):
             try:
@@ -112,7 +113,7 @@ class Observer:
             "ms": round(exchange.seconds * 1000, 1),
             "token": current.principal.name if current.principal else None,
         }
-        level = logging.DEBUG if current.path in QUIET else logging.INFO
+        level = logging.DEBUG if current.path in PROBES else logging.INFO
         route = exchange.route or "(no route)"
         _access.log(level, "%s %s", exchange.method, route, extra={"fields": fields})
 
