@@ -15,7 +15,7 @@ from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, ShapeMisma
 
 from .arrays import Float64Array, FloatArray, scaled, squared_norm, working_precision
 from .panels import PANEL_ROWS, add_symmetrized, mirrored, panels
-from .tiles import Product, add_products
+from .tiles import Product, add_products, product
 
 Normalization = Literal["none", "frobenius"]
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
@@ -127,14 +127,15 @@ class GramMatrices:
         x_values, x_exponent = scaled(x, (tokens, self.d_in), "x")
         exponent = g_exponent + x_exponent
         if cheapest_route(tokens, self.d_out, self.d_in) == "dense":
-            values, shift = scaled(g_values.T @ x_values, (self.d_out, self.d_in), "gᵀx")
+            values, shift = scaled(product(g_values.T, x_values), (self.d_out, self.d_in), "gᵀx")
             weight = self._admit(squared_norm(values), exponent + shift)
             factors = ((values, values), (values.T, values.T))
         else:
-            x_side = (g_values @ g_values.T) @ x_values
+            x_side = product(product(g_values, g_values.T), x_values)
             energy = float(np.vecdot(x_values, x_side).sum(dtype=np.float64))
             weight = self._admit(energy, exponent)
-            factors = ((x_values, x_side), (g_values, (x_values @ x_values.T) @ g_values))
+            g_side = product(product(x_values, x_values.T), g_values)
+            factors = ((x_values, x_side), (g_values, g_side))
         if weight:
             add_products(
                 Product(self._in, *factors[0], weight), Product(self._out, *factors[1], weight)

@@ -89,3 +89,20 @@ def _add_tiles(pieces: Iterator[tuple[Product, Tile]]) -> None:
             np.add(sums, product, out=sums)
         else:
             np.add(sums, np.multiply(product, weight, dtype=np.float64), out=sums)
+
+
+def product(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Left @ right, by panels of columns, so that the number of threads changes no bit.
+
+    BLAS itself cuts long sums elsewhere when it has several threads.
+    """
+    columns = right.shape[1]
+    result = np.empty((len(left), columns), np.result_type(left, right))
+
+    def panels(starts: Iterator[int]) -> None:
+        for start in starts:
+            stop = min(start + TILE, columns)
+            np.matmul(left, right[:, start:stop], out=result[:, start:stop])
+
+    side_by_side(panels, range(0, columns, TILE))
+    return result

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.hosvd import make_gradients, sum_up
+from threadpoolctl import threadpool_limits
 
 from sparsegrad_server.hosvd import GramMatrices, gradient_from_factors
 from sparsegrad_server.hosvd.arrays import Float64Array
@@ -184,3 +185,19 @@ def test_sums_that_cannot_be_gram_matrices_are_refused(
         sums.add_sums(A_in, A_out, count)
     assert sums.energy == 0
     assert not sums.A_in.any()
+
+
+@pytest.mark.parametrize("tokens", [40, 517, 900])  # BLAS cuts sums of 517 by its threads
+def test_threads_change_no_bit_of_a_sum(tokens: int) -> None:
+    generator = np.random.default_rng(tokens)
+    g, x = (generator.standard_normal((tokens, d)).astype(np.float32) for d in (300, 900))
+    sums = []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads):
+            gram = GramMatrices(300, 900)
+            gram.add_factored(g, x)
+            gram.add_dense(np.ones((300, 900), np.float32))
+        sums.append(gram)
+    for other in sums[1:]:
+        np.testing.assert_array_equal(other.A_in, sums[0].A_in)
+        np.testing.assert_array_equal(other.A_out, sums[0].A_out)
