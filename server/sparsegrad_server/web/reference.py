@@ -70,7 +70,7 @@ def _operation(method: str, path: str, operation: Json) -> str:
         for parameter in operation.get("parameters", ())
     ]
     parameters = "".join(
-        _row(name, f"{where}, {kind}", about.get("description", ""))
+        _row(name, f"{escape(where)}, {kind}", about.get("description", ""))
         for name, where, kind, about in rows
     )
     answers = "".join(
