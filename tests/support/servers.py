@@ -19,10 +19,15 @@ class RunningServer:
 
     Args:
         data: the data folder.
+        settings: settings that differ from the defaults.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, **settings: object) -> None:
         self._data = data
+        self._environment = {
+            "OMP_NUM_THREADS": "1",
+            **{f"SPARSEGRAD_{name.upper()}": str(value) for name, value in settings.items()},
+        }
         self._port = 0
         self.start()
 
@@ -49,7 +54,7 @@ class RunningServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=os.environ | self._environment,
             )
         watchdog = threading.Timer(START_SECONDS, self._process.kill)
         watchdog.start()
