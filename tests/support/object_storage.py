@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
+import obstore
 import pytest
 from obstore.store import S3Store
 
@@ -71,6 +72,16 @@ class Bucket:
         """A folder of the bucket, as our stores see it."""
         return Objects(self.store(folder))
 
+    def make(self) -> None:
+        """Make the bucket."""
+        httpx.put(f"{self.endpoint}/{self.name}").raise_for_status()
+
+    def remove(self) -> None:
+        """Remove it with all that it holds."""
+        for page in obstore.list(self.store("")):
+            obstore.delete(self.store(""), [found["path"] for found in page])
+        httpx.delete(f"{self.endpoint}/{self.name}").raise_for_status()
+
     def unfinished_uploads(self) -> list[str]:
         """The keys of multipart uploads that have neither ended nor been given up."""
         answer = httpx.get(f"{self.endpoint}/{self.name}", params={"uploads": ""})
@@ -103,7 +114,7 @@ def running_s3() -> Iterator[str]:
 def new_bucket(endpoint: str) -> Iterator[Bucket]:
     """A bucket that nobody else has."""
     bucket = Bucket(endpoint, f"tests-{secrets.token_hex(8)}")
-    httpx.put(f"{endpoint}/{bucket.name}").raise_for_status()
+    bucket.make()
     yield bucket
 
 

@@ -47,7 +47,8 @@ def check_room(manifest: CalibrationManifest, estimate: Estimate, settings: Sett
             f"{settings.max_namespace_bytes}"
         )
     computed = estimate.disk_bytes - dense  # partial sums and the basis
-    check_disk(settings.data, needed + computed, settings.min_free_bytes)
+    gradients_here = needed if settings.storage_url is None else 0
+    check_disk(settings.data, gradients_here + computed, settings.min_free_bytes)
 
 
 def time_to_live(manifest: CalibrationManifest, settings: Settings) -> timedelta | None:

@@ -6,6 +6,7 @@ taken for the other: a missing bucket is not a bucket in which everything is mis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ REQUEST = timedelta(seconds=60)
 CONNECT = timedelta(seconds=5)
 RETRY_FOR = timedelta(seconds=20)  # shorter than a lease, and than a writer waits for another one
 RETRIES = 5
+
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_NO_BUCKET = "<Code>NoSuchBucket</Code>"
 
 
 class StorageUnreachable(OSError):
@@ -164,9 +168,15 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        if "NoSuchBucket" in str(error):
-            raise StorageUnreachable("object storage: there is no such bucket") from error
+        if _NO_BUCKET in str(error):
+            raise StorageUnreachable(_said(error)) from error
         raise
     except BaseError as error:
-        first = str(error).partition("\n")[0]
-        raise StorageUnreachable(f"object storage: {first}") from error
+        raise StorageUnreachable(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """The service's own code for what is wrong, or else what went wrong on the way to it."""
+    code = _CODE.search(str(error))
+    reason = f"it answered {code[1]}" if code else str(error).partition("\n")[0]
+    return f"object storage: {reason}; see storage_url and the settings beside it"
