@@ -57,8 +57,10 @@ async def put_gradient(
         admission.upload(promise.size) as in_memory,
         new_body(request, promise.size, staging, in_memory=in_memory) as body,
     ):
-        await run_sync(uploads.admit, principal, slot, promise)
+        announced = await run_sync(uploads.admit, principal, slot, promise)
         await receive(request.stream(), promise, body)
-        outcome = await run_sync(uploads.keep, slot, promise, body, limiter=admission.encoders)
+        outcome = await run_sync(
+            uploads.keep, slot, announced, promise, body, limiter=admission.encoders
+        )
     response.status_code = 201 if outcome.new else 200
     return outcome.stored

@@ -15,8 +15,8 @@ from ..store.files import free_bytes
 RETRY_SECONDS = 1.0
 # A body may lie in the staging folder, and once more in the store, until the first is removed.
 COPIES = 2
-# Bodies hashed, checked and encoded at a time.
-ENCODERS = 2
+# Bodies hashed, checked, encoded and flushed at a time: more than cores, since a flush only waits.
+ENCODERS = 4
 
 
 def check_disk(folder: Path, bytes_needed: int, floor: int) -> None:

@@ -2,8 +2,8 @@
 
 A body in memory is written there by the connection itself where it can (see
 `serving.protocol`), and hashed once it is whole, in the thread that checks it: while it comes, no
-thread is asked for. One in a file is hashed and written piece by piece, in threads, and later mapped,
-so that it is read from the disk only where it is looked at.
+thread is asked for. One in a file is hashed and written piece by piece, in threads, and later
+mapped, so that it is read from the disk only where it is looked at.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from starlette.types import Scope
 
 from ..store.files import Staging
 
-# The extension of the ASGI scope by which a connection writes a body into memory of ours: a map with
-# `deliver`, which takes a memoryview of the body's size, or None to end that.
+# The extension of the ASGI scope by which a connection writes a body into memory of ours: a map
+# with `deliver`, which takes a memoryview of the body's size, or None to end that.
 BODY_INTO = "sparsegrad.body_into"
+_Deliver = Callable[[memoryview | None], None]
 BUFFER_BYTES = 1 << 20  # what is gathered before a thread hashes and writes it
 
 
@@ -59,7 +60,9 @@ class _Memory:
         self._content = np.empty(size, np.uint8).data
         self._received = 0
         extension = scope.get("extensions", {}).get(BODY_INTO)
-        self._deliver: Callable[[memoryview | None], None] | None = extension and extension["deliver"]
+        self._deliver: Callable[[memoryview | None], None] | None = (
+            extension and extension["deliver"]
+        )
 
     def __enter__(self) -> Self:
         if self._deliver is not None:

@@ -18,15 +18,12 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.orm import Session
-
-from sparsegrad_shared.calibrations import GradientStored, GroupSpec
+from sparsegrad_shared.calibrations import GradientStored, GroupSpec, Normalization
 from sparsegrad_shared.errors import InvalidInput
 
 from ..auth.principal import Principal
 from ..catalog import Catalog, calibrations, gradients, namespaces
 from ..catalog.gradients import Arrival, Slot
-from ..catalog.tables import CalibrationRow
 from ..context import concern
 from ..jobs.queue import request_accumulation
 from ..settings import Settings
@@ -44,6 +41,14 @@ class Outcome:
     new: bool
 
 
+@dataclass(frozen=True)
+class Announced:
+    """What was said of a slot's gradient when its calibration was opened."""
+
+    group: GroupSpec
+    normalize: Normalization
+
+
 class Uploads:
     """Takes gradients that were received into the store.
 
@@ -59,8 +64,11 @@ class Uploads:
         self._quota = settings.max_namespace_bytes
         self._reservation = timedelta(seconds=settings.reservation_seconds)
 
-    def admit(self, principal: Principal, slot: Slot, promise: Promise) -> None:
+    def admit(self, principal: Principal, slot: Slot, promise: Promise) -> Announced:
         """Refuse an upload that could only fail, before its body is read.
+
+        Returns:
+            What its body is held to.
 
         Raises:
             UnknownCalibration: no such calibration, or not for this token.
@@ -76,10 +84,16 @@ class Uploads:
             if not principal.sees(row.namespace):
                 raise calibrations.unknown(slot.calibration_id)
             concern(row.namespace, slot.calibration_id, repeated=True)
-            _check_index(calibrations.group_of(row, slot.group), slot)
-            self._check_writable(session, row, slot, promise, datetime.now(UTC))
+            group = calibrations.group_of(row, slot.group)
+            _check_index(group, slot)
+            # The same bytes again are fine at any time, for a client whose answer was lost.
+            found = gradients.find(session, slot)
+            if gradients.check_free(found, slot, promise.digest, datetime.now(UTC)):
+                calibrations.check_open(row)
+                namespaces.check_quota(session, row.namespace, promise.size, self._quota)
+        return Announced(group, calibrations.manifest_of(row).options.normalize)
 
-    def keep(self, slot: Slot, promise: Promise, body: Body) -> Outcome:
+    def keep(self, slot: Slot, announced: Announced, promise: Promise, body: Body) -> Outcome:
         """Check a received body and store it; it is on disk when this returns.
 
         Raises:
@@ -88,11 +102,7 @@ class Uploads:
             Conflict: see `admit`; things may have changed while the body came.
         """
         check_digest(body, promise)
-        with self._catalog.reading() as session:
-            row = calibrations.get(session, slot.calibration_id)
-        group = calibrations.group_of(row, slot.group)
-        normalize = calibrations.manifest_of(row).options.normalize
-        checked = check_gradient(body.content(), group, slot.index, normalize)
+        checked = check_gradient(body.content(), announced.group, slot.index, announced.normalize)
         arrival = Arrival(
             digest=promise.digest,
             form=checked.form,
@@ -110,32 +120,26 @@ class Uploads:
             zero=arrival.zero,
         )
         upload = uuid.uuid4().hex
-        if not self._reserve(slot, promise, arrival, upload):
+        if not self._reserve(slot, arrival, upload):
             return Outcome(stored, new=False)
         try:
-            self._write(slot, group, checked.tensors, upload)
+            self._write(slot, announced.group, checked.tensors, upload)
         except BaseException:
             with self._catalog.writing() as session:
                 gradients.release(session, slot, upload)
             raise
         return Outcome(stored, new=True)
 
-    def _check_writable(
-        self, session: Session, row: CalibrationRow, slot: Slot, promise: Promise, now: datetime
-    ) -> None:
-        # The same bytes again are fine at any time, for a client whose answer was lost.
-        if gradients.check_free(gradients.find(session, slot), slot, promise.digest, now):
-            calibrations.check_open(row)
-            namespaces.check_quota(session, row.namespace, promise.size, self._quota)
-
-    def _reserve(self, slot: Slot, promise: Promise, arrival: Arrival, upload: str) -> bool:
+    def _reserve(self, slot: Slot, arrival: Arrival, upload: str) -> bool:
         now = datetime.now(UTC)
         with self._catalog.writing() as session:
-            row = calibrations.share(session, slot.calibration_id)
-            self._check_writable(session, row, slot, promise, now)
-            return gradients.reserve(
+            calibration = calibrations.share(session, slot.calibration_id)
+            new = gradients.reserve(
                 session, slot, arrival, upload, now, self._reservation, self._quota
             )
+            if new:
+                calibrations.check_open(calibration)
+        return new
 
     def _write(self, slot: Slot, group: GroupSpec, tensors: Tensors, upload: str) -> None:
         with (

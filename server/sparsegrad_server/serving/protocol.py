@@ -112,7 +112,7 @@ class Protocol(HttpToolsProtocol, asyncio.BufferedProtocol):
             request's head; and from an answer to the end of a body that it did not wait for.
     """
 
-    def __init__(self, *, head_seconds: float, **arguments: Any) -> None:
+    def __init__(self, *, head_seconds: float, **arguments: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(**arguments)
         self._head_seconds = head_seconds
         self._head_bytes = 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import math
 import socket
 import threading
 from contextlib import nullcontext
-from functools import partial
 from datetime import UTC, datetime
+from functools import partial
 
 import uvicorn
 
@@ -61,6 +62,9 @@ def serve_until_stopped(settings: Settings, *, with_worker: bool, embedded: bool
         url = _url(settings, listener)
 
         def greet() -> None:
+            # What was loaded stays: to look through it for garbage would stop every thread.
+            gc.collect()
+            gc.freeze()
             _log.info("answering at %s; data in %s", url, settings.data)
             if embedded:
                 greeting = {"url": url, "token_file": str(settings.embedded_token_file)}

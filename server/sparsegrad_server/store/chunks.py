@@ -35,7 +35,7 @@ WORTHWHILE = 0.5  # what a sample has to shrink to for the dense level
 
 def encoded(array: Array) -> Iterator[bytes]:
     """The bytes of a chunk that holds the whole of a contiguous array."""
-    content = memoryview(array.reshape(-1).view(np.uint8))
+    content = array.reshape(-1).view(np.uint8).data
     level = _level_for(content)
     checksum = 0
     for begin in range(0, len(content), FRAME_BYTES):
