@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -43,6 +43,8 @@ from .run import Progress, Run, open_together
 # an accuracy of .854, .858 and .851.
 DEFAULT_LR = 2e-4
 
+SECONDS_A_DAY = 86_400
+
 # That of `build_optimizer`.
 DEFAULT_HEAD_LR = 5e-4
 
@@ -65,6 +67,8 @@ def calibrate(
     send: Send = "auto",
     source: ModelSource | None = None,
     dataset: DatasetSource | None = None,
+    tags: Sequence[str] = (),
+    ttl_days: float | None = None,
     resume: str | None = None,
     process_group: ProcessGroup | None = None,
     progress: Progress = lambda phase, completed, total: None,
@@ -103,6 +107,9 @@ def calibrate(
             sums in float64 on the model's device; the basis is the same to round-off.
         source: what the model is called; worked out from its config when None.
         dataset: what the data is called; a digest of the batches when None.
+        tags: words that the basis can be found by.
+        ttl_days: days that the server keeps the gradients; its own default when None. The basis
+            stays.
         resume: id of a calibration that was cut short; the same arguments as then are needed, and
             only what has not arrived is sent.
         process_group: the ranks that calibrate together, such as
@@ -134,6 +141,8 @@ def calibrate(
         source or _source(model),
         dataset or DatasetSource(id="unnamed", fingerprint=joint_fingerprint(ranks.gather(digest))),
         {"rank": rank, "energy": energy, "normalize": normalize},
+        tags,
+        ttl_days,
     )
     arguments = (
         f"{manifest.model_dump_json()} lr={lr} head_lr={head_lr} send={send} resume={resume}"
@@ -165,10 +174,18 @@ def _resumable(calibration: str) -> Iterator[None]:
 
 
 def _manifest(
-    plan: Plan, name: str, source: ModelSource, dataset: DatasetSource, options: dict[str, object]
+    plan: Plan,
+    name: str,
+    source: ModelSource,
+    dataset: DatasetSource,
+    options: dict[str, object],
+    tags: Sequence[str],
+    ttl_days: float | None,
 ) -> CalibrationManifest:
+    ttl_seconds = None if ttl_days is None else ttl_days * SECONDS_A_DAY
     try:
-        return plan.manifest(name, source, dataset, HosvdOptions.model_validate(options))
+        checked = HosvdOptions.model_validate(options)
+        return plan.manifest(name, source, dataset, checked, tags, ttl_seconds)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -13,7 +13,7 @@ rank's sums are over all its further fitted steps, so each gradient counts once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -128,7 +128,13 @@ class Plan:
         return own
 
     def manifest(
-        self, name: str, model: ModelSource, dataset: DatasetSource, options: HosvdOptions
+        self,
+        name: str,
+        model: ModelSource,
+        dataset: DatasetSource,
+        options: HosvdOptions,
+        tags: Sequence[str] = (),
+        ttl_seconds: float | None = None,
     ) -> CalibrationManifest:
         """What the server is told before gradients come."""
         groups = tuple(
@@ -144,7 +150,13 @@ class Plan:
             for group in self.groups
         )
         return CalibrationManifest(
-            name=name, model=model, dataset=dataset, groups=groups, options=options
+            name=name,
+            model=model,
+            dataset=dataset,
+            groups=groups,
+            options=options,
+            tags=tuple(tags),
+            ttl_seconds=ttl_seconds,
         )
 
     def missing(self, status: CalibrationStatus) -> set[Slot]:

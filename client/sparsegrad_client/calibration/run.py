@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from sparsegrad_shared.calibrations import CalibrationManifest, CalibrationStatus, Normalization
-from sparsegrad_shared.errors import InvalidInput, JobFailed
+from sparsegrad_shared.errors import CalibrationClosed, InvalidInput, JobFailed
 from sparsegrad_shared.jobs import JobStatus
 
 from ..connection import open_service
@@ -82,6 +82,7 @@ class Run:
 
         Raises:
             InvalidInput: when that one is of another name.
+            CalibrationClosed: when it has expired before it was finished.
             Conflict: when it is of another plan.
         """
 
@@ -94,6 +95,11 @@ class Run:
             raise InvalidInput(
                 f"calibration {opened.id} is of {opened.name}, not of {manifest.name}; give the "
                 "name that it was started with"
+            )
+        if opened.state == "expired" and opened.job is None:
+            raise CalibrationClosed(
+                f"calibration {opened.id} has expired, and its gradients are not kept any longer; "
+                "start anew, without resume"
             )
         self.plan.missing(opened)  # refuses another plan before anything is computed
         return opened

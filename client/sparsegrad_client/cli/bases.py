@@ -2,64 +2,124 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from sparsegrad_shared.errors import InvalidInput, NotFound
-from sparsegrad_shared.references import BasisReference, parse_name
-
+from . import basis_aliases, basis_files, basis_versions
+from .basis_options import JsonOption, ReferenceArgument, print_json
 from .options import ServerOption
-from .show import output, table
+from .show import output, say, table
+
+if TYPE_CHECKING:
+    from ..service.queries import BasisFilters
 
 app = typer.Typer(
-    help="List, inspect and fetch bases, and move aliases.",
+    help="Find, inspect, name, compare and pass on bases.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-alias_app = typer.Typer(help="Names that move, such as prod.", no_args_is_help=True)
-app.add_typer(alias_app, name="alias")
-
-ReferenceArgument = Annotated[
-    str,
-    typer.Argument(metavar="BASIS", help="team/name, team/name@3, team/name:alias or sha256:…"),
-]
+_FIND = "Which ones"
 
 
 @app.command("list")
 def list_bases(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Words, each somewhere in the name, the model, the data set or a tag.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Only versions of this name.", show_default=False)
+        str | None,
+        typer.Option(help="Only versions of team/name.", show_default=False, rich_help_panel=_FIND),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            help="Only names of this namespace.", show_default=False, rich_help_panel=_FIND
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Only bases of this model id.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Only bases of this model id.", show_default=False, rich_help_panel=_FIND
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Only bases of this data set's id.", show_default=False, rich_help_panel=_FIND
+        ),
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only with a group of this shape, rows by columns: 3072x768, or '*x768' for any "
+            "rows; several times for several groups.",
+            show_default=False,
+            rich_help_panel=_FIND,
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only with this tag; several times for several tags.",
+            show_default=False,
+            rich_help_panel=_FIND,
+        ),
+    ] = None,
+    alias: Annotated[
+        str | None,
+        typer.Option(
+            help="Only versions that this alias names.", show_default=False, rich_help_panel=_FIND
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
     """List the published bases, newest first.
 
-    Example:
-        sparsegrad-client bases list --model meta-llama/Llama-2-7b-hf
+    Examples:
+        sparsegrad-client bases list llama reviews
+
+        sparsegrad-client bases list --model meta-llama/Llama-2-7b-hf --shape 11008x4096
     """
     from ..connection import open_service
     from ..report.tables import VERSION_COLUMNS, version_row
 
+    wanted = {
+        "q": " ".join(words) if words else None,
+        "name": name,
+        "namespace": namespace,
+        "model": model,
+        "dataset": dataset,
+        "shape": shape,
+        "tag": tag,
+        "alias": alias,
+    }
+    given = {key: value for key, value in wanted.items() if value}
+    filters = cast("BasisFilters", given | {"limit": min(limit, 100)})
     with open_service(server) as service:
-        found = service.find_bases(name=name, model=model, limit=limit).bases
-    if not found:
-        output().print(
-            "no bases yet; `sparsegrad-client calibrate` makes one"
-            if name is None and model is None
-            else "no basis matches"
-        )
-        return
-    output().print(table(VERSION_COLUMNS, map(version_row, found)))
+        found = list(islice(service.search(**filters), limit))
+    if as_json:
+        print_json([version.model_dump(mode="json") for version in found])
+    elif found:
+        output().print(table(VERSION_COLUMNS, map(version_row, found)))
+    elif given:
+        output().print("no basis matches")
+    else:
+        output().print("no bases yet; `sparsegrad-client calibrate` makes one")
 
 
 @app.command()
-def show(reference: ReferenceArgument, server: ServerOption = None) -> None:
-    """Show a basis: where it comes from, its groups, its aliases.
+def show(
+    reference: ReferenceArgument, as_json: JsonOption = False, server: ServerOption = None
+) -> None:
+    """Show a basis: where it comes from, its groups, its aliases and tags.
 
     Example:
         sparsegrad-client bases show team/minilm-cola@3
@@ -69,23 +129,28 @@ def show(reference: ReferenceArgument, server: ServerOption = None) -> None:
 
     with open_service(server) as service:
         version = service.resolve(reference)
+    if as_json:
+        print_json(version.model_dump(mode="json"))
+        return
     manifest = version.manifest
     lines = {
         "basis": str(version),
         "digest": version.digest,
         "aliases": ", ".join(version.aliases) or "none",
+        "tags": ", ".join(version.tags) or "none",
+        "pinned": "yes" if version.pinned else "no",
         "model": f"{manifest.model.id} ({manifest.model.architecture})",
         "revision": manifest.model.revision or "not known",
         "data set": manifest.dataset.id,
         "fingerprint": manifest.dataset.fingerprint,
         "options": _options(manifest.options.model_dump()),
         "created": f"{version.created:%Y-%m-%d %H:%M %Z}",
-        "calibration": version.calibration,
+        "by": version.created_by or "not known",
+        "calibration": version.calibration or "none: it was imported",
     }
-    console = output()
     for label, text in lines.items():
-        console.print(f"{label:12} {text}", markup=False, soft_wrap=True)
-    console.print(table(GROUP_COLUMNS, group_rows(manifest), numbers=2))
+        say(f"{label:12} {text}")
+    output().print(table(GROUP_COLUMNS, group_rows(manifest), numbers=2))
 
 
 @app.command()
@@ -100,7 +165,7 @@ def pull(reference: ReferenceArgument, server: ServerOption = None) -> None:
 
     basis = fetch_basis(reference, server)
     folder = bases_folder() / basis.digest.removeprefix("sha256:")
-    output().print(f"{basis} ({basis.digest})\n{folder}", markup=False, soft_wrap=True)
+    say(f"{basis} ({basis.digest})\n{folder}")
 
 
 @app.command()
@@ -127,89 +192,45 @@ def report(reference: ReferenceArgument, server: ServerOption = None) -> None:
 def diff(
     a: ReferenceArgument,
     b: ReferenceArgument,
+    as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
-    """Compare two bases: principal angles between their leading columns, in radians.
+    """Compare two bases: angles between their leading columns, and what they share.
 
-    0 means the same subspace, 1.571 a right angle.
+    0 degrees means the same subspace, 90 a right angle.
 
     Example:
         sparsegrad-client bases diff team/minilm-cola@1 team/minilm-cola@2
     """
     from ..connection import open_service
-    from ..report.tables import DIFFERENCE_COLUMNS, difference_rows
+    from ..report.differences import DIFFERENCE_COLUMNS, as_data, difference_rows, sentences
 
     with open_service(server) as service:
-        digests = [service.resolve(reference).digest for reference in (a, b)]
-        difference = service.diff(*digests)
-    title = f"Angles between {a} and {b}, radians"
-    output().print(table(DIFFERENCE_COLUMNS, difference_rows(difference), title=title, numbers=4))
-
-
-@alias_app.command("set")
-def set_alias(
-    reference: Annotated[
-        str, typer.Argument(metavar="VERSION", help="What it shall name, such as team/name@3.")
-    ],
-    alias: Annotated[str, typer.Argument(help="The alias, such as prod.")],
-    expect: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="Only when it names this version at present; 0: only when it does not exist.",
-            show_default=False,
-        ),
-    ] = None,
-    server: ServerOption = None,
-) -> None:
-    """Let an alias name a version; its history is kept.
-
-    Example:
-        sparsegrad-client bases alias set team/minilm-cola@3 prod
-    """
-    from ..connection import open_service
-
-    parsed = BasisReference.parse(reference)
-    if parsed.version is None:
-        raise InvalidInput(f"an alias names a version: expected team/name@3, got {reference}")
-    name = f"{parsed.namespace}/{parsed.name}"
-    with open_service(server) as service:
-        if expect is None:
-            try:
-                present = service.alias(name, alias).version
-            except NotFound:
-                present = None
-        else:
-            present = expect or None
-        status = service.set_alias(name, alias, parsed.version, expected=present)
-    before = "new" if present is None else f"before: version {present}"
-    output().print(f"{status.name}:{status.alias} is version {status.version} ({before})")
-
-
-@alias_app.command("show")
-def show_alias(
-    name: Annotated[str, typer.Argument(help="The basis's name, team/name.")],
-    alias: Annotated[str, typer.Argument(help="The alias, such as prod.")],
-    server: ServerOption = None,
-) -> None:
-    """Show what an alias names, and has named before.
-
-    Example:
-        sparsegrad-client bases alias show team/minilm-cola prod
-    """
-    from ..connection import open_service
-
-    parse_name(name)
-    with open_service(server) as service:
-        status = service.alias(name, alias)
-    rows = [
-        (str(change.version), f"{change.changed:%Y-%m-%d %H:%M}", change.by)
-        for change in status.history
-    ]
-    title = f"{status.name}:{status.alias} is version {status.version}"
-    output().print(table(("version", "since", "set by"), rows, title=title))
+        first, second = (service.resolve(reference) for reference in (a, b))
+        difference = service.diff(first.digest, second.digest)
+    if as_json:
+        print_json(as_data(difference, first.manifest))
+        return
+    say(f"Between the leading columns of {first} and {second}")
+    rows = difference_rows(difference, first.manifest)
+    output().print(table(DIFFERENCE_COLUMNS, rows, numbers=5))
+    for sentence in sentences(difference, first.manifest):
+        say(sentence)
 
 
 def _options(options: dict[str, object]) -> str:
     given = {name: value for name, value in options.items() if value is not None}
     return ", ".join(f"{name} {value}" for name, value in given.items())
+
+
+app.add_typer(basis_aliases.app, name="alias")
+app.command("promote")(basis_aliases.promote)
+app.command("rollback")(basis_aliases.rollback)
+app.command("history")(basis_aliases.history)
+app.command("tag")(basis_versions.tag)
+app.command("untag")(basis_versions.untag)
+app.command("pin")(basis_versions.pin)
+app.command("unpin")(basis_versions.unpin)
+app.command("delete")(basis_versions.delete)
+app.command("export")(basis_files.export)
+app.command("import")(basis_files.import_)

@@ -55,6 +55,14 @@ def calibrate(
             rich_help_panel="What",
         ),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A word that the basis can be found by; several times for several.",
+            show_default=False,
+            rich_help_panel="What",
+        ),
+    ] = None,
     steps: Annotated[
         int,
         typer.Option(
@@ -125,6 +133,15 @@ def calibrate(
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
     server: ServerOption = None,
+    ttl_days: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Days that the server keeps the gradients; the basis stays.",
+            show_default=False,
+            rich_help_panel="Where",
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -187,6 +204,8 @@ def calibrate(
             send=send,
             source=task.model_source,
             dataset=task.dataset_source,
+            tags=tag or (),
+            ttl_days=ttl_days,
             resume=resume,
             process_group=launch.group,
             progress=phases,

@@ -16,6 +16,11 @@ def output() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
+def say(text: str) -> None:
+    """A line on standard output, as it is: neither cut nor taken for markup."""
+    output().print(text, markup=False, soft_wrap=True)
+
+
 def table(
     columns: Sequence[str],
     rows: Iterable[Sequence[str]],

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from sparsegrad_shared.bases import BasisDifference, BasisManifest, BasisVersion
+from sparsegrad_shared.bases import BasisManifest, BasisVersion
 from sparsegrad_shared.report import BasisReport, GroupReport, TopEntries
 
 Row = tuple[str, ...]
 
-VERSION_COLUMNS = ("basis", "digest", "aliases", "model", "data set", "groups", "created")
+VERSION_COLUMNS = (
+    "basis", "digest", "aliases", "tags", "model", "data set", "groups", "created",
+)  # fmt: skip
 GROUP_COLUMNS = ("group", "layers", "d_out x d_in", "rank out x in", "gradients", "held out")
 REPORT_COLUMNS = (
     "group", "held out", "density", "in the basis", "original", "frozen", "rows", "columns",
     "rank in 50/90/99%", "rank out 50/90/99%",
 )  # fmt: skip
 BLOCK_COLUMNS = ("group", "leading block of G̃", "energy")
-DIFFERENCE_COLUMNS = ("group", "side", "columns", "smallest", "median", "largest")
 
 
 def share_text(share: float | None) -> str:
@@ -50,6 +49,7 @@ def version_row(version: BasisVersion) -> Row:
         str(version),
         short_digest(version.digest),
         ", ".join(version.aliases),
+        ", ".join(version.tags),
         manifest.model.id,
         manifest.dataset.id,
         ", ".join(group.name for group in manifest.groups),
@@ -102,21 +102,3 @@ def block_rows(report: BasisReport) -> list[Row]:
         for group in report.groups
         for block in group.blocks
     ]
-
-
-def difference_rows(difference: BasisDifference) -> list[Row]:
-    """Principal angles between two bases, in radians."""
-    return [
-        (group.name, side, str(rank), *_spread(angles))
-        for group in difference.groups
-        for side, rank, angles in (
-            ("input", group.rank_in, group.angles_in),
-            ("output", group.rank_out, group.angles_out),
-        )
-    ]
-
-
-def _spread(angles: Sequence[float]) -> tuple[str, str, str]:
-    if not angles:
-        return "-", "-", "-"
-    return f"{angles[0]:.3f}", f"{angles[len(angles) // 2]:.3f}", f"{angles[-1]:.3f}"

@@ -34,13 +34,14 @@ def test_a_basis_is_made_inspected_named_and_trained_with(
     on_server: Run, data: tuple[str, ...], tmp_path: Path
 ) -> None:
     calibrate = ("calibrate", *data, "--steps", "4", "--held-out", "2", "--name", "team/films")
+    calibrate += ("--tag", "films", "--ttl-days", "2")
     first = on_server(*calibrate)
     assert first.returncode == 0, first.stderr
     assert "basis   team/films@1" in first.stdout
     second = on_server(*calibrate, "--seed", "1")
     assert "basis   team/films@2" in second.stdout
 
-    listed = on_server("bases", "list", "--name", "team/films").stdout
+    listed = on_server("bases", "list", "--name", "team/films", "--tag", "films").stdout
     assert listed.index("team/films@2") < listed.index("team/films@1")
     shown = on_server("bases", "show", "team/films@1").stdout
     assert "tiny-bert (BertForSequenceClassification)" in shown
@@ -49,13 +50,13 @@ def test_a_basis_is_made_inspected_named_and_trained_with(
     assert "team/films@2" in report
     assert "intermediate" in report
     diff = on_server("bases", "diff", "team/films@1", "team/films@1")
-    assert "0.000" in diff.stdout, diff.stderr
+    assert "100.0%" in diff.stdout, diff.stderr
     assert "before: " not in on_server("bases", "alias", "set", "team/films@1", "prod").stdout
     moved = on_server("bases", "alias", "set", "team/films@2", "prod").stdout
     assert "team/films:prod is version 2 (before: version 1)" in moved
     lost = on_server("bases", "alias", "set", "team/films@1", "prod", "--expect", "1")
     assert lost.returncode == 1
-    history = on_server("bases", "alias", "show", "team/films", "prod").stdout
+    history = on_server("bases", "history", "team/films:prod").stdout
     assert "team/films:prod is version 2" in history
     pulled = on_server("bases", "pull", "team/films:prod").stdout
     assert (Path(pulled.splitlines()[1]) / "manifest.json").is_file()

@@ -6,12 +6,10 @@ import pytest
 
 from sparsegrad_client.report.tables import (
     block_rows,
-    difference_rows,
     report_rows,
     short_digest,
     size_text,
 )
-from sparsegrad_shared.bases import BasisDifference, GroupDifference
 from sparsegrad_shared.report import BasisReport, BlockEnergy, GroupReport, Spectrum, TopEntries
 
 SPECTRUM = Spectrum(
@@ -55,17 +53,6 @@ def test_what_was_not_judged_is_a_dash_not_a_zero() -> None:
     (row,) = report_rows(_report(held_out=0))
     assert row[3:8] == ("-",) * 5
     assert block_rows(_report(held_out=0)) == []
-
-
-def test_angles_are_summed_up_side_by_side() -> None:
-    group = GroupDifference(
-        name="up", rank_in=3, rank_out=0, angles_in=(0.0, 0.1, 1.5), angles_out=()
-    )
-    difference = BasisDifference(a=f"sha256:{'0' * 64}", b=f"sha256:{'1' * 64}", groups=(group,))
-    assert difference_rows(difference) == [
-        ("up", "input", "3", "0.000", "0.100", "1.500"),
-        ("up", "output", "0", "-", "-", "-"),
-    ]
 
 
 def test_a_digest_is_cut_after_its_prefix() -> None:

@@ -1,0 +1,70 @@
+"""``sparsegrad-client bases export`` and ``import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.references import parse_name
+
+from .basis_options import ReferenceArgument
+from .options import ServerOption
+from .progress import Phases
+from .show import say
+
+
+def export(
+    reference: ReferenceArgument,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A new file for the whole basis.", show_default=False),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder in place of a file, with a card: what a model hub takes as it is.",
+            show_default=False,
+        ),
+    ] = None,
+    server: ServerOption = None,
+) -> None:
+    """Write a basis as one file, or as a folder with a card.
+
+    Examples:
+        sparsegrad-client bases export team/minilm-cola@3 minilm-cola.tar
+
+        sparsegrad-client bases export team/minilm-cola@3 --folder minilm-cola
+    """
+    from ..sharing.exchange import export_file, export_folder
+
+    if (file is None) == (folder is None):
+        raise InvalidInput("say where to: either a FILE, or --folder DIR")
+    if file is not None:
+        version, place = export_file(reference, file, server), file
+    elif folder is not None:
+        version, place = export_folder(reference, folder, server), folder
+    say(f"{version} ({version.digest})\n{place}")
+
+
+def import_(
+    path: Annotated[Path, typer.Argument(help="What `bases export` wrote: a file or a folder.")],
+    name: Annotated[str, typer.Argument(help="What to publish it as, team/name.")],
+    server: ServerOption = None,
+) -> None:
+    """Publish a basis from an exported file or folder.
+
+    Only files that the server lacks are sent, so a second call goes on where the first was cut
+    off. The same content under the same name is the version that it was.
+
+    Example:
+        sparsegrad-client bases import minilm-cola.tar team/minilm-cola
+    """
+    from ..sharing.exchange import import_basis
+
+    parse_name(name)
+    with Phases() as phases:
+        version = import_basis(path, name, server, progress=phases)
+    say(f"{version} ({version.digest})")
