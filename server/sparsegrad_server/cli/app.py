@@ -9,7 +9,7 @@ import typer
 from sparsegrad_shared.errors import SparseGradError
 
 from ..telemetry import logs
-from . import audit, check, cluster, gc, serve, token, worker
+from . import audit, check, cluster, gc, serve, settings, token, worker
 
 _OURS = ("sparsegrad_server", "sparsegrad_shared")
 
@@ -27,6 +27,7 @@ app.command("worker")(worker.worker)
 app.command("check")(check.check)
 app.command("gc")(gc.gc)
 app.command("audit")(audit.audit)
+app.command("settings")(settings.settings)
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(token.app, name="token")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from ..settings import Settings
+
+_log = logging.getLogger(__name__)
 
 Data = Annotated[
     Path | None,
@@ -31,7 +35,11 @@ def settings_from(**options: object) -> Settings:
     from pydantic import ValidationError
 
     from ..settings import Settings
+    from ..settings_page import unknown_variables
 
+    for unknown, nearest in unknown_variables(os.environ):
+        hint = f"did you mean {nearest}?" if nearest else "see `sparsegrad-server settings`"
+        _log.warning("%s is no setting; %s", unknown, hint)
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
