@@ -51,3 +51,12 @@ def test_a_truncated_basis_takes_less_and_a_faster_machine_is_faster() -> None:
     assert cut.seconds < full.seconds
     fast = estimate_calibration([group()], HosvdOptions(), Rates(product=4e11, eigen=1.6e11))
     assert fast.seconds == pytest.approx(full.seconds / 2)
+
+
+def test_a_rank_far_below_the_size_takes_little_memory_beside_the_sums() -> None:
+    large = group(d_out=8192, d_in=28672)
+    sums = 8 * (8192**2 + 28672**2)
+    full = estimate_calibration([large], HosvdOptions()).memory_bytes
+    cut = estimate_calibration([large], HosvdOptions(rank=256)).memory_bytes
+    assert full > 3 * sums
+    assert sums < cut < 1.5 * sums
