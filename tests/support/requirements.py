@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 # Names, comma-separated, of what a run may not do without: `postgresql`, `s3`. `.ci/run` sets it.
-VARIABLE = "SPARSEGRAD_TESTS_REQUIRE"
+VARIABLE = "TESTS_REQUIRE"
 
 
 def missing(name: str, reason: str) -> NoReturn:

@@ -7,9 +7,9 @@
     stage                encoded, flushed, aside
     store    (writing)   still this upload's, still open: placed, `stored`, accumulation asked for
 
-Placing is a rename, done within the transaction that marks the row: an upload that was too slow,
-and whose slot another one took over, cannot put its bytes where the other's are. Only after the
-commit is the gradient acknowledged.
+Placing is short, a rename or the request that ends an object's upload, and done within the
+transaction that marks the row: an upload that was too slow, and whose slot another one took over,
+cannot put its bytes where the other's are. Only after the commit is the gradient acknowledged.
 """
 
 from __future__ import annotations
