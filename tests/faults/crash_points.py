@@ -19,23 +19,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 # Before NumPy is there: a process that is forked must not have threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from support.faults.crashes import Crashes
-
-TRIALS = ("server", "accumulation", "publication")
+from support.faults.crashes import POINTS, Crashes
 
 
 def main() -> None:
     """Go through the points of each trial, until the process lives on to its end."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trial", choices=TRIALS, help="only this one")
+    parser.add_argument("--trial", choices=POINTS, help="only this one")
     parser.add_argument("--every", type=int, default=1, help="take every so-manieth point")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sparsegrad-faults-") as folder:
         crashes = Crashes(Path(folder))
-        for name in [arguments.trial] if arguments.trial else TRIALS:
-            trial = getattr(crashes, name)
+        for name in [arguments.trial] if arguments.trial else POINTS:
             for point in count(1, arguments.every):
-                operation = trial(point)
+                operation = crashes.hold(name, point)
                 _say(f"{name} {point}: {operation or 'lived on to its end'}")
                 if operation is None:
                     break

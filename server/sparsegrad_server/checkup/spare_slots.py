@@ -27,7 +27,6 @@ from ..store.footprint import Holding
 from .parts import Parts
 from .spare import Age, Spare
 
-_RESERVED = timedelta(seconds=60)  # far longer than a slot's files take to go
 _NOTHING = Arrival("", "dense", zero=False, bytes=0, count=0, zero_count=0)
 
 
@@ -75,9 +74,10 @@ def _rows(parts: Parts, name: str, age: Age) -> tuple[dict[Slot, GradientForm | 
 
 def _clear(parts: Parts, slot: Slot) -> bool:
     upload = f"gc-{uuid.uuid4().hex}"
+    duration = timedelta(seconds=parts.settings.reservation_seconds)
     try:
         with parts.catalog.writing() as session:
-            gradients.reserve(session, slot, _NOTHING, upload, datetime.now(UTC), _RESERVED)
+            gradients.reserve(session, slot, _NOTHING, upload, datetime.now(UTC), duration)
         with parts.catalog.writing() as session:
             gradients.held(session, slot, upload)
             for form in get_args(GradientForm):

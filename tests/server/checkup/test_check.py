@@ -16,6 +16,12 @@ from sparsegrad_server.checkup.check import bytes_to_read, check
 from sparsegrad_server.checkup.findings import Finding, Notes
 
 
+@pytest.fixture
+def local(tmp_path: Path) -> Litter:
+    """On disk, where a test can reach into files."""
+    return scatter(Workbench(tmp_path / "data"))
+
+
 def look(litter: Litter) -> list[Finding]:
     findings, notes = collected()
     check(parts_of(litter.bench), notes)
@@ -84,20 +90,12 @@ def test_a_gradient_that_is_gone_is_found(litter: Litter) -> None:
     ],
 )
 def test_rows_that_do_not_agree_are_found(
-    litter: Litter, statement: str, where: str, what: str
+    local: Litter, statement: str, where: str, what: str
 ) -> None:
-    with litter.bench.catalog.writing() as session:
-        session.connection().execute(
-            text(statement), {"kept": litter.kept, "digest": litter.digest}
-        )
-    findings = look(litter)
+    with local.bench.catalog.writing() as session:
+        session.connection().execute(text(statement), {"kept": local.kept, "digest": local.digest})
+    findings = look(local)
     assert any(where in found.where and what in found.what for found in findings), findings
-
-
-@pytest.fixture
-def local(tmp_path: Path) -> Litter:
-    """On disk, where a test can reach into files."""
-    return scatter(Workbench(tmp_path / "data"))
 
 
 def _flip(path: Path, place: int = -1) -> None:

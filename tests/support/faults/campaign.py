@@ -55,6 +55,7 @@ class Campaign:
     Attributes:
         folder: of everything.
         contents: what was calibrated.
+        changes: settings that differ from those of all campaigns.
         kills: how often each process was killed.
         moments: what the kills came after.
         seconds: from the first kill to the last.
@@ -62,6 +63,7 @@ class Campaign:
 
     folder: Path
     contents: Contents
+    changes: dict[str, str] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     moments: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -69,17 +71,13 @@ class Campaign:
     @property
     def settings(self) -> Settings:
         """The server's settings."""
-        return settings_of(self.folder)
+        values = {**_SETTINGS, **self.changes}
+        return Settings(data=self.folder / "data", **values)  # type: ignore[arg-type]
 
     @property
     def known(self) -> dict[int, Known]:
         """What the client was told."""
         return read(self.folder / JOURNAL_FILE)
-
-
-def settings_of(folder: Path) -> Settings:
-    """The settings of a server below `folder`."""
-    return Settings(data=folder / "data", **_SETTINGS)  # type: ignore[arg-type]
 
 
 def run(
@@ -205,8 +203,8 @@ def serve(port: int) -> list[str]:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """What has `sparsegrad-server` use these settings."""
-    values = {"data": str(settings.data), **_SETTINGS}
-    return {f"SPARSEGRAD_{name.upper()}": value for name, value in values.items()}
+    values = settings.model_dump(mode="json", exclude_unset=True)
+    return {f"SPARSEGRAD_{name.upper()}": str(value) for name, value in values.items()}
 
 
 def new_token(settings: Settings) -> str:

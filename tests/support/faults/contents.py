@@ -52,7 +52,7 @@ class Contents:
     """
 
     seed: int
-    gradients: int = 12
+    gradients: int = 8
     held_out: int = 2
 
     def manifest(self, number: int) -> CalibrationManifest:

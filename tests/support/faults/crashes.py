@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 
@@ -16,6 +19,8 @@ from sparsegrad_server.catalog import Catalog, calibrations
 from sparsegrad_server.catalog.tables import JobRow
 from sparsegrad_server.ingest.finish import finish
 
+from ..litter import Litter, scatter
+from ..workbench import Workbench
 from . import verdict
 from .campaign import LOOK_SECONDS, Campaign, environment_of, free_port, new_token, serve
 from .contents import Contents
@@ -25,7 +30,11 @@ from .processes import Killable, command
 from .uploader import JOURNAL_FILE, Client
 
 SMALL = Contents(seed=7, gradients=2, held_out=1)
+# The dead are given up soon, so that a trial takes a second or two.
+_HASTE = {"lease_seconds": "0.5", "reservation_seconds": "0.5"}
 END_SECONDS = 60.0
+# About as many points as each trial has; at one beyond the last nothing is killed.
+POINTS = {"server": 190, "accumulation": 46, "publication": 82, "collection": 74}
 
 
 @dataclass
@@ -40,11 +49,31 @@ class Crashes:
 
     def __post_init__(self) -> None:
         self._uploaded = self.folder / "uploaded"
-        self._upload(Campaign(self._uploaded, SMALL), point=None)
+        self._upload(Campaign(self._uploaded, SMALL, _HASTE), point=None)
         undisturbed = self._copy("undisturbed")
         _finish(undisturbed)
         _work(undisturbed, point=None)
         self._digest = _published(undisturbed)
+
+    def draw(self, trial: str, seed: int, count: int, say: Callable[[str], None]) -> None:
+        """Hold a trial at so many of its points, drawn by lot.
+
+        Raises:
+            AssertionError: when anything was lost.
+        """
+        for point in random.Random(seed).sample(range(1, POINTS[trial] + 1), count):
+            say(f"seed {seed}: {trial}, before operation {point}")
+            say(f"which was: {self.hold(trial, point)}")
+
+    def hold(self, trial: str, point: int) -> str | None:
+        """Hold a trial, by its name, at one point; see `server`."""
+        trials = {
+            "server": self.server,
+            "accumulation": self.accumulation,
+            "publication": self.publication,
+            "collection": self.collection,
+        }
+        return trials[trial](point)
 
     def server(self, point: int) -> str | None:
         """Kill the server while a client opens, uploads and finishes; the client goes on.
@@ -58,7 +87,7 @@ class Crashes:
         Raises:
             AssertionError: when anything was lost.
         """
-        campaign = Campaign(self.folder / "server", SMALL)
+        campaign = Campaign(self.folder / "server", SMALL, _HASTE)
         operation = self._upload(campaign, point)
         _finish(campaign)
         _work(campaign, point=None)
@@ -79,6 +108,35 @@ class Crashes:
         operation = _work(campaign, point)
         return self._judge(campaign, operation)
 
+    def collection(self, point: int) -> str | None:
+        """Kill `gc` while something of every kind is to be freed; the next one frees the rest."""
+        campaign = Campaign(self.folder / "collection", SMALL, _HASTE)
+        shutil.copytree(self._litter.bench.settings.data, campaign.settings.data)
+        litter = replace(self._litter, bench=Workbench(campaign.settings.data))
+        arguments = ["gc", "--grace", "0"]
+        program = command, arguments, environment_of(campaign.settings)
+        log, note = campaign.folder / "gc.log", campaign.folder / "gc.note"
+        first = Killable("gc", log, armed, point, campaign.settings.data, note, *program)
+        first.join(END_SECONDS)
+        operation = _operation(note)
+        assert first.exit_code == (0 if operation is None else -signal.SIGKILL), first.output
+        litter.assert_named_is_there()
+        # A slot that the dead one was clearing is its own until its reservation has run out.
+        threading.Event().wait(campaign.settings.reservation_seconds)
+        verdict.assert_gc_leaves_what_is_named_and_nothing_else(campaign)
+        litter.assert_named_is_there()
+        verdict.assert_nothing_is_wrong(campaign)
+        litter.bench.catalog.close()
+        shutil.rmtree(campaign.folder)
+        return operation
+
+    @cached_property
+    def _litter(self) -> Litter:
+        bench = Workbench(self.folder / "litter")
+        litter = scatter(bench)
+        bench.catalog.close()
+        return litter
+
     def _upload(self, campaign: Campaign, point: int | None) -> str | None:
         settings = campaign.settings
         token, port = new_token(settings), free_port()
@@ -90,11 +148,12 @@ class Crashes:
             client.send(0, calibration, Known())
             if point is not None:
                 client.finish(0, calibration)
+            client.close()
         return server.operation
 
     def _copy(self, name: str) -> Campaign:
         shutil.copytree(self._uploaded, self.folder / name)
-        return Campaign(self.folder / name, SMALL)
+        return Campaign(self.folder / name, SMALL, _HASTE)
 
     def _judge(self, campaign: Campaign, operation: str | None) -> str | None:
         verdict.assert_acknowledged_is_there(campaign)
@@ -118,7 +177,7 @@ class _Restarted:
     @property
     def operation(self) -> str | None:
         """What it was about to do when it killed itself; None when it did not."""
-        return self._note.read_text() or None if self._note.exists() else None
+        return _operation(self._note)
 
     def end(self) -> None:
         self._ended.set()
@@ -129,6 +188,10 @@ class _Restarted:
         while not self._ended.is_set():
             if self._process.join(LOOK_SECONDS) is not None:
                 self._process = self._again()
+
+
+def _operation(note: Path) -> str | None:
+    return (note.read_text() or None) if note.exists() else None
 
 
 @contextmanager

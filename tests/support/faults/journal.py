@@ -46,6 +46,10 @@ class Journal:
             self._file.write(json.dumps(entry).encode() + b"\n")
             os.fsync(self._file.fileno())
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
 
 def read(path: Path) -> dict[int, Known]:
     """What was known at the end of the journal, by the calibration's number."""

@@ -81,6 +81,11 @@ class Client:
         self._contents = contents
         self._pause = threading.Event()
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._service.close()
+        self._journal.close()
+
     def calibrate(self, number: int, known: Known) -> None:
         """Go on with a calibration from what is known of it, until its basis is published."""
         calibration = known.id or self.open(number)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select
 
 from sparsegrad_server.catalog import Catalog
+from sparsegrad_server.catalog.bases import live
 from sparsegrad_server.catalog.tables import CalibrationRow, GradientRow, JobRow, VersionRow
-from sparsegrad_server.store.files import Staging
+from sparsegrad_server.checkup.check import check
+from sparsegrad_server.checkup.findings import Finding, Notes
+from sparsegrad_server.checkup.gc import spare_things
+from sparsegrad_server.checkup.parts import opened
+from sparsegrad_server.checkup.spare import Age
+from sparsegrad_server.store.files import Staging, entries
 from sparsegrad_server.store.local_bases import LocalBasisStore
 from sparsegrad_server.store.local_gradients import LocalGradientStore
 
-from .campaign import Campaign, environment_of
+from .campaign import Campaign
 
 
 def assert_acknowledged_is_there(campaign: Campaign) -> int:
@@ -87,34 +90,33 @@ def published(campaign: Campaign) -> set[str]:
 
 
 def assert_nothing_is_wrong(campaign: Campaign) -> str:
-    """`sparsegrad-server check` finds nothing wrong; answers what it looked at."""
-    answer = _command(campaign, "check", "--json")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    said = json.loads(answer.stdout)
-    assert said["findings"] == []
-    looked = said["looked_at"]
-    assert looked["gradients"] == looked.get("gradients by digest", 0)
+    """A check finds nothing wrong; answers what it looked at."""
+    findings: list[Finding] = []
+    notes = Notes(findings.append)
+    with opened(campaign.settings) as parts:
+        check(parts, notes)
+    assert findings == []
+    looked = notes.looked_at
+    assert looked["gradients"] == looked["gradients by digest"]
     return ", ".join(f"{count} {kind}" for kind, count in looked.items())
 
 
 def assert_gc_leaves_what_is_named_and_nothing_else(campaign: Campaign) -> str:
-    """`sparsegrad-server gc` leaves no left-over, and all that is named; answers its last line."""
-    answer = _command(campaign, "gc", "--grace", "0")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    left = _command(campaign, "gc", "--grace", "0", "--dry-run").stdout
-    assert left == "", left
+    """A collection without grace leaves no left-over, and all that is named; says what it freed."""
+    with opened(campaign.settings) as parts:
+        freed = [spare for spare in spare_things(parts, _no_grace()) if spare.free()]
+        assert list(spare_things(parts, _no_grace())) == []
     settings = campaign.settings
-    for folder in (settings.staging_folder, settings.partial_folder):
-        assert list(folder.iterdir()) == [], folder
     catalog = Catalog(settings.catalog_address)
     with catalog.reading() as session:
-        rows = set(session.scalars(select(CalibrationRow.id)))
+        kept = select(CalibrationRow.id).where(CalibrationRow.state != "expired")
+        rows = set(session.scalars(kept))
         stored = {
             (row.calibration_id, row.group, row.index, row.form)
             for row in session.scalars(select(GradientRow))
             if row.state == "stored"
         }
-        named = set(session.scalars(select(VersionRow.digest)))
+        named = set(session.scalars(select(VersionRow.digest).where(live())))
     catalog.close()
     store = LocalGradientStore(settings.gradients_folder, Staging(settings.staging_folder))
     lying = {
@@ -123,16 +125,17 @@ def assert_gc_leaves_what_is_named_and_nothing_else(campaign: Campaign) -> str:
         for held in store.holdings(name)
     }
     assert set(store.calibrations()) == rows
-    assert lying == stored
+    assert lying == stored, lying ^ stored
     assert {f"sha256:{path.name}" for path in settings.bases_folder.iterdir()} == named
-    return answer.stderr.strip().splitlines()[-1]
+    return f"{len(freed)} things, {sum(spare.bytes for spare in freed)} bytes"
 
 
-def _command(campaign: Campaign, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sparsegrad_server", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment_of(campaign.settings)},
-    )
+def _no_grace() -> Age:
+    return Age(datetime.now(UTC), timedelta(0))
+
+
+def assert_folders_are_empty(campaign: Campaign) -> None:
+    """With every calibration done, nothing waits in the folders of what is not whole yet."""
+    settings = campaign.settings
+    for folder in (settings.staging_folder, settings.partial_folder):
+        assert entries(folder) == []
