@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,14 +18,6 @@ from sparsegrad_shared.errors import Overloaded, Unauthenticated
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MANY = Rate(per_second=1000, burst=1000)
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    catalog.migrate()
-    yield catalog
-    catalog.close()
 
 
 def new_token(catalog: Catalog, **changes: datetime) -> Token:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
+from support.catalogs import empty
 
 from sparsegrad_server.catalog import Catalog, audit
 from sparsegrad_server.catalog.audit import AuditQuery
@@ -19,19 +21,10 @@ from sparsegrad_shared.errors import InvalidInput
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
-    catalog = Catalog(f"sqlite:///{tmp_path_factory.mktemp('audit') / 'catalog.sqlite'}")
-    catalog.migrate()
-    yield catalog
-    catalog.close()
-
-
 @pytest.fixture
 def session(catalog: Catalog) -> Iterator[Session]:
     with catalog.writing() as session:
         yield session
-        session.rollback()
 
 
 def entry(number: int, **changes: Any) -> AuditEntry:
@@ -61,10 +54,12 @@ def pages(session: Session, query: AuditQuery, limit: int) -> list[AuditEntry]:
         after = page.next
 
 
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seconds=st.lists(st.integers(0, 5), max_size=12), limit=st.integers(1, 5))
 def test_the_pages_together_are_all_rows_once_newest_first(
     catalog: Catalog, seconds: list[int], limit: int
 ) -> None:
+    empty(catalog)
     with catalog.writing() as session:
         rows = [
             entry(number, at=NOW + timedelta(seconds=second))
@@ -75,7 +70,6 @@ def test_the_pages_together_are_all_rows_once_newest_first(
         newest_first = sorted(rows, key=lambda row: (row.at, row.id), reverse=True)
         assert pages(session, AuditQuery(), limit) == newest_first
         assert list(audit.entries(session, AuditQuery(), limit)) == newest_first[:limit]
-        session.rollback()
 
 
 def test_a_row_that_comes_while_somebody_reads_moves_nothing(session: Session) -> None:
@@ -130,3 +124,24 @@ def test_a_sweep_removes_what_is_older_and_nothing_else(session: Session) -> Non
 def test_what_is_no_mark_of_a_page_is_refused(session: Session, mark: str) -> None:
     with pytest.raises(InvalidInput, match="next"):
         audit.search(session, AuditQuery(), 10, mark)
+
+
+def test_two_that_bring_the_same_row_at_once_wait_and_add_it_once(catalog: Catalog) -> None:
+    added: list[bool] = []
+
+    def bring() -> None:
+        with catalog.writing() as session:
+            added.append(audit.add(session, entry(0)))
+
+    threads = [threading.Thread(target=bring) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(added) == [False, False, False, True]
+
+
+def test_a_target_that_no_database_takes_is_kept_as_well_as_can_be(session: Session) -> None:
+    audit.add(session, entry(0, target="/v1/a\0b"))
+    (row,) = pages(session, AuditQuery(), 1)
+    assert row.target == "/v1/a\N{REPLACEMENT CHARACTER}b"
