@@ -17,7 +17,7 @@ CARD_FILE = "README.md"
 
 # An id that a hub links to: an owner and a name, or one of the old ones without an owner.
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}")
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&$])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#!|~&$])")
 
 _TEXT = """\
 {metadata}
