@@ -32,6 +32,8 @@ from sparsegrad_shared.framing import DType
 
 from .gradients import NUMPY_TYPES, Array
 
+Bytes = bytes | memoryview
+
 METADATA = "zarr.json"
 DENSE = "dense"
 ONLY_CHUNK = "c.0.0"
@@ -103,7 +105,7 @@ def array_metadata(name: str, array: Array) -> bytes:
     return _contents(store)[METADATA]
 
 
-def decoded(metadata: bytes, chunk: str, content: bytes, selection: int | slice) -> Array:
+def decoded(metadata: Bytes, chunk: str, content: Bytes, selection: int | slice) -> Array:
     """A chunk's array, held to its checksum.
 
     Args:

@@ -64,7 +64,7 @@ class ObjectBasisStore(BasisStore):
     def verify(self, digest: str) -> BasisManifest:
         """Read every object of a basis and compare; copies prove nothing."""
         with _naming(digest, MANIFEST_FILE):
-            content = self._objects.read(_key(digest, MANIFEST_FILE))
+            content = bytes(self._objects.read(_key(digest, MANIFEST_FILE)))
         manifest = BasisManifest.from_canonical_bytes(content, digest)
         for entry in manifest.files():
             with _naming(digest, entry.name):

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB on, and at most 10,000 of them: 80 GB a file
 PARTS_AT_ONCE = 3
 PIECE_BYTES = 1 << 20
-REQUEST = timedelta(seconds=60)
 CONNECT = timedelta(seconds=5)
+SILENCE = timedelta(seconds=30)  # in which no byte of an answer comes
+WHOLE = timedelta(hours=6)  # for one answer, however large it is and slow its way
 RETRY_FOR = timedelta(seconds=20)  # shorter than a lease, and than a writer waits for another one
 RETRIES = 5
 
@@ -82,14 +83,14 @@ class Objects:
     def __init__(self, store: S3Store) -> None:
         self._store = store
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str) -> memoryview:
         """An object's bytes.
 
         Raises:
             FileNotFoundError: when there is none.
         """
         with _failures():
-            return obstore.get(self._store, key).bytes().to_bytes()
+            return memoryview(obstore.get(self._store, key).bytes())
 
     def pieces(self, key: str) -> Iterator[bytes]:
         """An object's bytes, piece by piece.

@@ -17,7 +17,7 @@ from .local_bases import LocalBasisStore
 from .local_gradients import LocalGradientStore
 from .object_bases import ObjectBasisStore
 from .object_gradients import ObjectGradientStore
-from .objects import CONNECT, REQUEST, RETRIES, RETRY_FOR, Objects
+from .objects import CONNECT, RETRIES, RETRY_FOR, SILENCE, WHOLE, Objects
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -69,7 +69,8 @@ def _objects(settings: Settings, part: str) -> Objects:
         client_options={
             "allow_http": (settings.storage_endpoint or "").startswith("http://"),
             "connect_timeout": CONNECT,
-            "timeout": REQUEST,
+            "read_timeout": SILENCE,
+            "timeout": WHOLE,
         },
         retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_FOR},
     )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import ml_dtypes
 import numpy as np
 import pytest
 import zarr
-from support.gradient_stores import GradientStoreContract, group_spec, manifest_of
+from support.gradient_stores import (
+    GradientStoreContract,
+    assert_same_bits,
+    group_spec,
+    manifest_of,
+)
 from support.object_storage import Bucket
 from zarr.storage import ObjectStore
 
 from sparsegrad_server.store import objects as object_storage
+from sparsegrad_server.store.files import Staging
+from sparsegrad_server.store.local_gradients import LocalGradientStore
 from sparsegrad_server.store.object_gradients import ObjectGradientStore
 from sparsegrad_server.store.objects import Objects, StorageUnreachable
 from sparsegrad_shared.calibrations import GradientForm
@@ -89,6 +98,22 @@ def test_a_large_gradient_goes_in_parts_and_appears_at_the_end(
     assert bucket.unfinished_uploads() == []
     with pytest.raises(CorruptFile, match="missing"):
         store.read("cal", group, 1, "dense")
+
+
+def test_a_local_folder_copied_to_the_same_keys_is_read(
+    store: ObjectGradientStore, objects: Objects, tmp_path: Path
+) -> None:
+    group = group_spec()
+    dense = {"G": np.ones((6, 4), np.float32)}
+    local = LocalGradientStore(tmp_path / "gradients", Staging(tmp_path / "staging"))
+    local.create("cal", manifest_of(group))
+    local.write("cal", group, 0, dense)
+    local.write("cal", group, 1, FACTORS)
+    for path in (tmp_path / "gradients").rglob("*"):
+        if path.is_file():
+            objects.send(path.relative_to(tmp_path / "gradients").as_posix(), path)
+    assert_same_bits(store.read("cal", group, 0, "dense"), dense)
+    assert_same_bits(store.read("cal", group, 1, "factored"), FACTORS)
 
 
 def test_a_bucket_that_is_not_there_is_not_an_empty_one(s3_endpoint: str) -> None:
