@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ import httpx
 from support.gradients import dense_frame, open_calibration, put
 from support.serving import Serving, until
 
+from sparsegrad_server.auth import tokens
 from sparsegrad_shared.digests import content_digest, digest_of
 from sparsegrad_shared.errors import Stopping
 from sparsegrad_shared.jobs import JOB_EVENT
@@ -95,3 +97,19 @@ def test_a_stream_of_events_ends_cleanly_and_asks_to_come_again(tmp_path: Path) 
             rest = list(lines)  # whole: chunked transfer would say so otherwise
         assert "retry: 1000" in rest
         assert serving.process.wait(120) == 0
+
+
+def test_the_last_use_of_tokens_is_written_at_the_end(tmp_path: Path) -> None:
+    with Serving(tmp_path / "data") as serving:
+        began = datetime.now(UTC)
+        with serving.client() as client:
+            assert client.get("/v1/bases").status_code == 200
+        idle = serving.token()
+        serving.ask_to_stop()
+        assert serving.process.wait(120) == 0
+        with serving.catalog.reading() as session:
+            used, unused = (tokens.status(row) for row in tokens.every(session))
+            assert tokens.find(session, tokens.digest_of(idle), began).token_id == unused.id
+    assert unused.last_used is None
+    assert used.last_used is not None
+    assert began <= used.last_used <= datetime.now(UTC)
