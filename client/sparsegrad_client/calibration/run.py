@@ -30,6 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 COLLECTING = "collecting gradients"
 UPLOADING = "uploading gradients"
+WAITING = "uploading gradients, as fast as the busy server takes them"
 
 
 def open_together(ranks: Ranks, server: str | None, token: str | None) -> BasisService:
@@ -138,7 +139,11 @@ class Run:
                     collector.update()
             with self.ranks.agreed():
                 self.progress(COLLECTING, steps, steps)
-                uploader.drain(lambda sent: self.progress(UPLOADING, sent, len(own)))
+                uploader.drain(
+                    lambda sent, sent_away: self.progress(
+                        WAITING if sent_away else UPLOADING, sent, len(own)
+                    )
+                )
 
     def finish(self, calibration: str) -> JobStatus:
         """Take no more gradients, and have the basis computed."""

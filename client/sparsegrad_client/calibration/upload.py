@@ -14,7 +14,9 @@ from sparsegrad_shared.framing import Frame
 from ..service import BasisService
 
 QUEUE_BYTES = 512 * 1024 * 1024  # frames that wait or are under way; a larger one goes alone
-CONNECTIONS = 2
+CONNECTIONS = 4
+
+Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Uploader:
         self._error: BaseException | None = None
         self._closing = False
         self._sent = 0
+        self._sent_away = 0
         self._threads = [
             threading.Thread(target=self._work, name=f"upload-{i}", daemon=True)
             for i in range(connections)
@@ -90,18 +93,19 @@ class Uploader:
             self._bytes += frame.size
             self._changed.notify_all()
 
-    def drain(self, report: Callable[[int], None] = lambda sent: None) -> None:
+    def drain(self, report: Report = lambda sent, sent_away: None) -> None:
         """Wait until everything is sent; raises as `put` does.
 
         Args:
-            report: told how many gradients are on the server's disk, whenever that changes.
+            report: told how many gradients are on the server's disk, and how many wait because the
+                server is busy, whenever that changes.
         """
         with self._changed:
             while self._bytes and self._error is None:
-                report(self._sent)
+                report(self._sent, self._sent_away)
                 self._changed.wait()
             self._raise_error()
-            report(self._sent)
+            report(self._sent, self._sent_away)
 
     def _has_room(self, frame: Frame) -> bool:
         return self._bytes == 0 or self._bytes + frame.size <= self._queue_bytes
@@ -123,11 +127,18 @@ class Uploader:
     def _work(self) -> None:
         while (item := self._next()) is not None:
             try:
-                self._service.put_gradient(self._calibration, item.group, item.index, item.frame)
+                self._service.put_gradient(
+                    self._calibration, item.group, item.index, item.frame, on_busy=self._busy
+                )
             except BaseException as error:  # noqa: BLE001 - raised again in the training thread
                 self._finished(item, error)
             else:
                 self._finished(item, None)
+
+    def _busy(self, waiting: bool) -> None:
+        with self._changed:
+            self._sent_away += 1 if waiting else -1
+            self._changed.notify_all()
 
     def _next(self) -> _Item | None:
         with self._changed:

@@ -31,7 +31,7 @@ class Answer:
         request: the request in words, for messages: ``GET http://…``.
         status: the HTTP status.
         media_type: the Content-Type without parameters.
-        retry_after: the Retry-After header in seconds, where it is a number.
+        retry_after: the Retry-After header in seconds, where there is one.
         content: the body; empty when it was saved.
         digest: the saved body's digest.
     """

@@ -28,7 +28,7 @@ from .answers import Answer, raise_for_error
 from .async_bases_client import AsyncBasisMethods
 from .calls import Call
 from .config import ServiceConfig
-from .conversation import Line, Send, Wait, converse
+from .conversation import Line, OnBusy, Send, Wait, converse, ignore
 from .events import JobWatch
 from .queries import CalibrationFilters, following, query_of
 from .streams import IncomingFile, OutgoingPieces
@@ -74,10 +74,16 @@ class AsyncBasisService(AsyncBasisMethods):
         return await self._run(calls.create_calibration(manifest))
 
     async def put_gradient(
-        self, calibration: str, group: str, index: int, frame: Frame
+        self,
+        calibration: str,
+        group: str,
+        index: int,
+        frame: Frame,
+        *,
+        on_busy: OnBusy = ignore,
     ) -> GradientStored:
         """Send one gradient; it is on the server's disk when this returns."""
-        return await self._run(calls.put_gradient(calibration, group, index, frame))
+        return await self._run(calls.put_gradient(calibration, group, index, frame), on_busy)
 
     async def calibration_status(self, calibration: str) -> CalibrationStatus:
         """What has arrived of a calibration."""
@@ -126,13 +132,13 @@ class AsyncBasisService(AsyncBasisMethods):
             if not watch.ended:
                 await asyncio.sleep(watch.pause_after(failure))
 
-    async def _run(self, call: Call[T]) -> T:
+    async def _run(self, call: Call[T], on_busy: OnBusy = ignore) -> T:
         talk = converse(call, self.config, self._line, monotonic)
         try:
             step = next(talk)
             while True:
                 try:
-                    answer = await self._perform(step, call)
+                    answer = await self._perform(step, call, on_busy)
                 except httpx.TransportError as failure:
                     step = talk.throw(failure)
                 else:
@@ -141,9 +147,15 @@ class AsyncBasisService(AsyncBasisMethods):
             value: T = ended.value
             return value
 
-    async def _perform(self, step: Send | Wait, call: Call[Any]) -> Answer | None:
+    async def _perform(self, step: Send | Wait, call: Call[Any], on_busy: OnBusy) -> Answer | None:
         if isinstance(step, Wait):
-            await asyncio.sleep(step.seconds)
+            if step.busy:
+                on_busy(True)
+            try:
+                await asyncio.sleep(step.seconds)
+            finally:
+                if step.busy:
+                    on_busy(False)
             return None
         body = call.body
         content = body if isinstance(body, bytes) else OutgoingPieces(body).pieces()

@@ -29,7 +29,7 @@ from .answers import Answer, raise_for_error
 from .bases_client import BasisMethods
 from .calls import Call
 from .config import ServiceConfig
-from .conversation import Line, Send, Wait, converse
+from .conversation import Line, OnBusy, Send, Wait, converse, ignore
 from .events import JobWatch
 from .queries import CalibrationFilters, following, query_of
 from .streams import IncomingFile, OutgoingPieces
@@ -90,10 +90,25 @@ class BasisService(BasisMethods):
         return self._run(calls.create_calibration(manifest))
 
     def put_gradient(
-        self, calibration: str, group: str, index: int, frame: Frame
+        self,
+        calibration: str,
+        group: str,
+        index: int,
+        frame: Frame,
+        *,
+        on_busy: OnBusy = ignore,
     ) -> GradientStored:
-        """Send one gradient; it is on the server's disk when this returns."""
-        return self._run(calls.put_gradient(calibration, group, index, frame))
+        """Send one gradient; it is on the server's disk when this returns.
+
+        Args:
+            calibration: the calibration's id.
+            group: the group's name.
+            index: the slot.
+            frame: the gradient.
+            on_busy: told True when the server is busy and this begins to wait, False when it goes
+                on.
+        """
+        return self._run(calls.put_gradient(calibration, group, index, frame), on_busy)
 
     def calibration_status(self, calibration: str) -> CalibrationStatus:
         """What has arrived of a calibration."""
@@ -139,13 +154,13 @@ class BasisService(BasisMethods):
             if not watch.ended:
                 self._wait(watch.pause_after(failure))
 
-    def _run(self, call: Call[T]) -> T:
+    def _run(self, call: Call[T], on_busy: OnBusy = ignore) -> T:
         talk = converse(call, self.config, self._line, monotonic)
         try:
             step = next(talk)
             while True:
                 try:
-                    answer = self._perform(step, call)
+                    answer = self._perform(step, call, on_busy)
                 except httpx.TransportError as failure:
                     step = talk.throw(failure)
                 else:
@@ -154,9 +169,15 @@ class BasisService(BasisMethods):
             value: T = ended.value
             return value
 
-    def _perform(self, step: Send | Wait, call: Call[Any]) -> Answer | None:
+    def _perform(self, step: Send | Wait, call: Call[Any], on_busy: OnBusy) -> Answer | None:
         if isinstance(step, Wait):
-            self._wait(step.seconds)
+            if step.busy:
+                on_busy(True)
+            try:
+                self._wait(step.seconds)
+            finally:
+                if step.busy:
+                    on_busy(False)
             return None
         body = call.body
         content = body if isinstance(body, bytes) else OutgoingPieces(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ class ServiceConfig:
         answer_seconds: time without a byte from the server before it counts as gone. An upload is
             answered only when it is on disk, so this covers the server's fsync.
         patience: seconds to go on trying to reach a server that has answered before.
-        busy_patience: seconds to go on obeying a server that says "come again later".
+        busy_patience: seconds to go on obeying a server that says "come again later"; without end
+            by default.
 
     Raises:
         InvalidInput: when `url` is not an address of a server.
@@ -36,7 +38,7 @@ class ServiceConfig:
     connect_seconds: float = 10.0
     answer_seconds: float = 120.0
     patience: float = 60.0
-    busy_patience: float = 600.0
+    busy_patience: float = math.inf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", _checked(self.url))

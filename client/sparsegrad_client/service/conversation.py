@@ -6,11 +6,14 @@ thrown in; it returns the call's value or raises. Who drives it (`BasisService`,
 
 A request is sent again when the server says when to come again, or when the connection failed and
 the request is idempotent or never left. A server that has never answered is not waited for: it is
-more often a wrong address than a restart.
+more often a wrong address than a restart. One that answers, and is only busy, is waited for as long
+as it says so; each time a little longer than it asked for, so that those who were sent away at one
+moment do not come back at one.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -35,7 +38,8 @@ FIRST_PAUSE = 0.25  # seconds; doubles with each failure
 LONGEST_PAUSE = 8.0  # seconds
 
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_COME_AGAIN = (Overloaded, SlotBusy, Unavailable, ServerUnreachable)  # the last: a proxy's 503
+_BUSY = (Overloaded, SlotBusy, Unavailable)  # the server lives, and says when to come again
+_COME_AGAIN = (*_BUSY, ServerUnreachable)  # the last: a proxy's 503
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,17 @@ class Send:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait that many seconds."""
+    """Wait that many seconds; `busy` when the server asked for it."""
 
     seconds: float
+    busy: bool = False
+
+
+OnBusy = Callable[[bool], None]  # told True when a wait for a busy server begins, False at its end
+
+
+def ignore(_waiting: bool) -> None:
+    """For whom it is all one."""
 
 
 @dataclass
@@ -57,15 +69,22 @@ class Line:
     answered: bool = False
 
 
+def by_chance(limit: float) -> float:
+    """A number between 0 and `limit`."""
+    return random.uniform(0.0, limit)  # noqa: S311 - nobody gains by guessing it
+
+
 class Patience:
     """How long to go on after failures: doubling pauses until a time has passed.
 
     Args:
         seconds: time from the first failure to the last attempt.
+        spread: a number between 0 and its argument, by chance.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, spread: Callable[[float], float] = by_chance) -> None:
         self._seconds = seconds
+        self._spread = spread
         self._pause = FIRST_PAUSE
         self._ends: float | None = None
 
@@ -78,16 +97,21 @@ class Patience:
         """
         self._ends = now + self._seconds if self._ends is None else self._ends
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        pause = pause if asked is None else max(asked, 0.0)
+        pause = pause if asked is None else max(asked, 0.0) + self._spread(pause)
         return pause if now + pause <= self._ends else None
 
 
 def converse(
-    call: Call[T], config: ServiceConfig, line: Line, clock: Callable[[], float]
+    call: Call[T],
+    config: ServiceConfig,
+    line: Line,
+    clock: Callable[[], float],
+    spread: Callable[[float], float] = by_chance,
 ) -> Generator[Send | Wait, Answer | None, T]:
     """The conversation about one call; see the module's docstring."""
-    lost, busy = Patience(config.patience), Patience(config.busy_patience)
+    lost, busy = Patience(config.patience, spread), Patience(config.busy_patience, spread)
     while True:
+        is_busy = False
         error: SparseGradError
         try:
             answer = yield Send()
@@ -103,11 +127,13 @@ def converse(
                 return call.parse(answer)
             except _COME_AGAIN as refusal:
                 error = refusal
+                is_busy = isinstance(refusal, _BUSY)
                 asked = refusal.retry_after
-                pause = None if asked is None else busy.pause(clock(), asked)
+                patience = busy if is_busy else lost
+                pause = None if asked is None else patience.pause(clock(), asked)
         if pause is None:
             raise error
-        yield Wait(pause)
+        yield Wait(pause, is_busy)
 
 
 def unreachable(failure: httpx.TransportError, url: str) -> ServerUnreachable:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -50,7 +52,7 @@ def answer_of(response: httpx.Response, content: bytes, digest: str | None = Non
         request=f"{response.request.method} {response.request.url}",
         status=response.status_code,
         media_type=response.headers.get("content-type", "").partition(";")[0].strip().lower(),
-        retry_after=_seconds(response.headers.get("retry-after")),
+        retry_after=retry_seconds(response.headers.get("retry-after"), datetime.now(UTC)),
         content=content,
         digest=digest,
     )
@@ -74,8 +76,16 @@ def checked(answer: Answer, config: ServiceConfig) -> Answer:
     return answer
 
 
-def _seconds(header: str | None) -> float | None:
+def retry_seconds(header: str | None, now: datetime) -> float | None:
+    """A Retry-After header in seconds from now (RFC 9110, section 10.2.3): a number, or a date."""
+    if header is None:
+        return None
     try:
-        return None if header is None else float(header)
+        return float(header)
     except ValueError:
-        return None  # a date (RFC 9110, section 10.2.3): our server sends seconds
+        pass
+    try:
+        date = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max((date.astimezone(UTC) - now).total_seconds(), 0.0)

@@ -29,7 +29,7 @@ def _stored(request: httpx.Request) -> httpx.Response:
 
 def test_everything_is_sent_once_and_reported() -> None:
     indices: list[str] = []
-    reports: list[int] = []
+    reports: list[tuple[int, int]] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
         indices.append(request.url.path.split("/")[-1])
@@ -38,10 +38,10 @@ def test_everything_is_sent_once_and_reported() -> None:
     with _service(handle) as service, Uploader(service, "c1") as uploader:
         for index in range(20):
             uploader.put("up", index, FRAME)
-        uploader.drain(reports.append)
+        uploader.drain(lambda *report: reports.append(report))
     assert sorted(map(int, indices)) == list(range(20))
     assert reports == sorted(reports)
-    assert reports[-1] == 20
+    assert reports[-1] == (20, 0)
 
 
 def test_a_full_queue_holds_the_training_back_until_a_gradient_is_stored() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from sparsegrad_client.service import ServiceConfig, calls
 from sparsegrad_client.service.answers import Answer
 from sparsegrad_client.service.conversation import Line, Patience, Send, Wait, converse
+from sparsegrad_client.service.transport import retry_seconds
 from sparsegrad_shared.calibrations import CalibrationManifest
 from sparsegrad_shared.errors import (
     Overloaded,
@@ -78,9 +82,11 @@ class Driver:
     line: Line = field(default_factory=lambda: Line(answered=True))
     now: float = 0.0
     sent: int = 0
+    config: ServiceConfig = CONFIG
+    spread: Callable[[float], float] = lambda limit: 0.0
 
     def run(self, call: calls.Call[JobStatus]) -> JobStatus:
-        talk = converse(call, CONFIG, self.line, lambda: self.now)
+        talk = converse(call, self.config, self.line, lambda: self.now, self.spread)
         step = next(talk)
         try:
             while True:
@@ -150,6 +156,53 @@ def test_retry_after_is_obeyed_to_the_second(error: type[SparseGradError]) -> No
     assert driver.now == 21.0
 
 
+def test_those_who_are_sent_away_together_do_not_come_back_together() -> None:
+    waits = []
+    for share in (0.0, 0.5, 1.0):
+        driver = Driver(
+            [_problem(Overloaded("later", retry_after=1.0))] * 3 + [GOOD],
+            spread=lambda limit, share=share: share * limit,
+        )
+        driver.run(calls.job("j1"))
+        waits.append(driver.now)
+    assert waits[0] == 3.0
+    assert waits[0] < waits[1] < waits[2]
+
+
+def test_without_a_bound_a_busy_server_is_obeyed_for_days() -> None:
+    driver = Driver(
+        [_problem(Overloaded("later", retry_after=3600.0))] * 100 + [GOOD],
+        config=replace(CONFIG, busy_patience=ServiceConfig("https://team.example").busy_patience),
+    )
+    assert driver.run(calls.job("j1")) == JOB
+    assert driver.now == 100 * 3600.0
+
+
+def test_a_proxy_that_speaks_for_a_dead_server_is_not_obeyed_for_days() -> None:
+    gone = Answer("GET https://team.example/", 503, "text/plain", 10.0, b"gone")
+    driver = Driver([gone], config=replace(CONFIG, busy_patience=math.inf))
+    with pytest.raises(ServerUnreachable):
+        driver.run(calls.job("j1"))
+    assert driver.now <= CONFIG.patience
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
+        ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
+    assert retry_seconds(header, NOON) == seconds
+
+
 def test_a_server_that_is_always_busy_is_left_in_the_end() -> None:
     driver = Driver([_problem(Overloaded("later", retry_after=30.0))])
     with pytest.raises(Overloaded, match="later"):
@@ -179,7 +232,7 @@ def test_an_answer_that_is_not_ours_is_told_so() -> None:
     asked=st.lists(st.one_of(st.none(), st.floats(-1.0, 100.0)), max_size=30),
 )
 def test_pauses_never_go_beyond_the_patience(seconds: float, asked: list[float | None]) -> None:
-    patience, now = Patience(seconds), 0.0
+    patience, now = Patience(seconds, lambda limit: limit), 0.0
     for wish in asked:
         pause = patience.pause(now, wish)
         if pause is None:
