@@ -10,10 +10,13 @@ from fastapi import APIRouter, Path, Request, Response
 from sparsegrad_shared.calibrations import MAX_SLOTS, GradientStored
 from sparsegrad_shared.references import Segment
 
+from ..auth.principal import Principal
 from ..catalog.gradients import Slot
 from ..guard import allow_body
+from ..ingest.admission import Admission
 from ..ingest.body import new_body
-from ..ingest.receive import read_promise, receive
+from ..ingest.receive import Promise, read_promise, receive
+from ..ingest.uploads import Announced, Uploads
 from .dependencies import AdmissionOf, SettingsOf, StagingOf, UploadsOf, Writer
 
 router = APIRouter(tags=["gradients"])
@@ -53,14 +56,19 @@ async def put_gradient(
     slot = Slot(calibration_id, group, index)
     promise = read_promise(request.headers, settings.max_gradient_bytes, "a gradient", _ADVICE)
     allow_body(request, promise.size)
-    with (
-        admission.upload(promise.size) as in_memory,
-        new_body(request, promise.size, staging, in_memory=in_memory) as body,
-    ):
-        announced = await run_sync(uploads.admit, principal, slot, promise)
-        await receive(request.stream(), promise, body)
-        outcome = await run_sync(
-            uploads.keep, slot, announced, promise, body, limiter=admission.encoders
-        )
+    with admission.upload(promise.size) as in_memory:
+        announced = await run_sync(_admit, admission, uploads, principal, slot, promise)
+        async with new_body(request, promise.size, staging, in_memory=in_memory) as body:
+            await receive(request.stream(), promise, body)
+            outcome = await run_sync(
+                uploads.keep, slot, announced, promise, body, limiter=admission.encoders
+            )
     response.status_code = 201 if outcome.new else 200
     return outcome.stored
+
+
+def _admit(
+    admission: Admission, uploads: Uploads, principal: Principal, slot: Slot, promise: Promise
+) -> Announced:
+    admission.check_disk()
+    return uploads.admit(principal, slot, promise)

@@ -69,12 +69,11 @@ async def import_file(
             f"promise {promise.size} bytes of {promise.digest}"
         )
     allow_body(request, promise.size)
-    with (
-        admission.upload(promise.size) as in_memory,
-        new_body(request, promise.size, staging, in_memory=in_memory) as body,
-    ):
-        await receive(request.stream(), promise, body)
-        await run_sync(imports.keep, namespace, digest, entry, body, limiter=imports.checkers)
+    with admission.upload(promise.size) as in_memory:
+        await run_sync(admission.check_disk)
+        async with new_body(request, promise.size, staging, in_memory=in_memory) as body:
+            await receive(request.stream(), promise, body)
+            await run_sync(imports.keep, namespace, digest, entry, body, limiter=imports.checkers)
 
 
 @router.delete("", status_code=204)

@@ -34,7 +34,7 @@ def check_disk(folder: Path, bytes_needed: int, floor: int) -> None:
 
 
 class Admission:
-    """Counts the uploads that are under way. For one event loop: not thread-safe.
+    """Counts the uploads that are under way. For one event loop; any thread may check the disk.
 
     Args:
         folder: on the file system that uploads go to.
@@ -58,20 +58,26 @@ class Admission:
         """How many uploads there are at this moment."""
         return self._places - self._free_places
 
+    def check_disk(self) -> None:
+        """Hold the disk to its floor, once all that has a place is on it. Asks the file system.
+
+        Raises:
+            StorageFull: when the disk would fall below its floor.
+        """
+        check_disk(self._folder, COPIES * self._promised, self._floor)
+
     @contextmanager
     def upload(self, size: int) -> Iterator[bool]:
         """A place for an upload of `size` bytes; answers whether it may be in memory.
 
         Raises:
             Overloaded: when all places are taken.
-            StorageFull: when the disk would fall below its floor.
         """
         if self._free_places == 0:
             raise Overloaded(
                 "as many uploads as this server takes at a time are under way; come again",
                 retry_after=RETRY_SECONDS,
             )
-        check_disk(self._folder, COPIES * (self._promised + size), self._floor)
         in_memory = size <= self._free_memory
         self._free_places -= 1
         self._promised += size

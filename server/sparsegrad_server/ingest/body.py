@@ -9,22 +9,22 @@ mapped, so that it is read from the disk only where it is looked at.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.types import Scope
 
-from ..store.files import Staging
+from ..store.files import Staging, remove
 
 # The extension of the ASGI scope by which a connection writes a body into memory of ours: a map
 # with `deliver`, which takes a memoryview of the body's size, or None to end that.
 BODY_INTO = "sparsegrad.body_into"
-_Deliver = Callable[[memoryview | None], None]
 BUFFER_BYTES = 1 << 20  # what is gathered before a thread hashes and writes it
 
 
@@ -44,38 +44,46 @@ class Body(Protocol):
         """The digest ``sha256:<hex>`` of what came, once it is whole. Takes its time."""
 
 
-@contextmanager
-def new_body(request: Request, size: int, staging: Staging, *, in_memory: bool) -> Iterator[Body]:
+@asynccontextmanager
+async def new_body(
+    request: Request, size: int, staging: Staging, *, in_memory: bool
+) -> AsyncIterator[Body]:
     """A place for the `size` bytes of a request's body, for as long as the context lasts."""
     if in_memory:
-        with _Memory(size, request.scope) as memory:
+        with _delivering(request.scope, np.empty(size, np.uint8).data) as memory:
             yield memory
         return
-    with staging.path() as path, _File(path) as body:
-        yield body
+    path = staging.new_path()
+    file = _File(path)
+    try:
+        yield file
+    finally:
+        with CancelScope(shield=True):
+            await run_sync(file.remove)
+
+
+@contextmanager
+def _delivering(scope: Scope, content: memoryview) -> Iterator[_Memory]:
+    extension = scope.get("extensions", {}).get(BODY_INTO)
+    if extension is None:
+        yield _Memory(content, comes_by_itself=False)
+        return
+    extension["deliver"](content)
+    try:
+        yield _Memory(content, comes_by_itself=True)
+    finally:
+        extension["deliver"](None)
 
 
 class _Memory:
-    def __init__(self, size: int, scope: Scope) -> None:
-        self._content = np.empty(size, np.uint8).data
+    def __init__(self, content: memoryview, *, comes_by_itself: bool) -> None:
+        self._content = content
+        self._comes_by_itself = comes_by_itself
         self._received = 0
-        extension = scope.get("extensions", {}).get(BODY_INTO)
-        self._deliver: Callable[[memoryview | None], None] | None = (
-            extension and extension["deliver"]
-        )
-
-    def __enter__(self) -> Self:
-        if self._deliver is not None:
-            self._deliver(self._content)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._deliver is not None:
-            self._deliver(None)
 
     async def append(self, piece: bytes | memoryview) -> None:
         end = self._received + len(piece)
-        if self._deliver is None:  # otherwise it is there already
+        if not self._comes_by_itself:
             self._content[self._received : end] = piece
         self._received = end
 
@@ -92,15 +100,8 @@ class _Memory:
 class _File:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("xb")
         self._hasher = hashlib.sha256()
         self._buffer = bytearray()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
     async def append(self, piece: bytes | memoryview) -> None:
         self._buffer += piece
@@ -119,7 +120,10 @@ class _File:
     def digest(self) -> str:
         return f"sha256:{self._hasher.hexdigest()}"
 
+    def remove(self) -> None:
+        remove(self._path)
+
     def _write(self, content: bytearray) -> None:
         self._hasher.update(content)
-        self._file.write(content)
-        self._file.flush()
+        with self._path.open("ab") as file:
+            file.write(content)

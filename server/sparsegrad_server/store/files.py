@@ -26,10 +26,14 @@ class Staging:
         make_folder(folder)
         self._folder = folder
 
+    def new_path(self) -> Path:
+        """A path that nothing is at; whoever takes it removes what it puts there."""
+        return self._folder / uuid.uuid4().hex
+
     @contextmanager
     def path(self) -> Iterator[Path]:
         """A path that nothing is at, for a file or a folder; removed at the end if still there."""
-        path = self._folder / uuid.uuid4().hex
+        path = self.new_path()
         try:
             yield path
         finally:
