@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
     storage_url: str | None = Field(
         default=None,
-        pattern=r"^s3://[A-Za-z0-9][A-Za-z0-9.\-]+(/[A-Za-z0-9._\-]+)*/?$",
+        pattern=r"^s3://[A-Za-z0-9][A-Za-z0-9.\-]+(/[A-Za-z0-9_][A-Za-z0-9._\-]*)*/?$",
         description="where gradients and bases are kept, s3://bucket/prefix; folders in the data "
         "folder when not given",
     )

@@ -39,6 +39,17 @@ def test_the_catalog_s_password_is_not_shown(tmp_path: Path) -> None:
     assert "hunter2" not in str(settings)
 
 
+def test_the_storage_s_secret_is_not_shown(tmp_path: Path) -> None:
+    settings = Settings(
+        data=tmp_path,
+        storage_url="s3://bucket/some/prefix",
+        storage_access_key="id",
+        storage_secret_key="hunter2",  # type: ignore[arg-type]  # pydantic makes it a secret
+    )
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in settings.model_dump_json()
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -46,6 +57,11 @@ def test_the_catalog_s_password_is_not_shown(tmp_path: Path) -> None:
         ({"body_seconds": 0}, "body_seconds"),
         ({"allowed_hosts": ""}, "allowed_hosts"),
         ({"colour": "red"}, "colour"),
+        ({"storage_url": "https://bucket"}, "storage_url"),
+        ({"storage_url": "s3://bucket/../other"}, "storage_url"),
+        ({"storage_region": "eu-central-1"}, "expected storage_url beside it"),
+        ({"storage_url": "s3://bucket", "storage_access_key": "id"}, "both, or neither"),
+        ({"storage_url": "s3://bucket", "storage_endpoint": "file:///etc"}, "storage_endpoint"),
     ],
 )
 def test_contradictory_and_unknown_settings_are_refused(
