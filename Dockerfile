@@ -6,13 +6,13 @@ COPY pyproject.toml README.md LICENSE ./
 COPY shared shared
 COPY server server
 COPY client client
-RUN /opt/sparsegrad/bin/pip install --no-cache-dir '.[server]'
+RUN /opt/sparsegrad/bin/pip install --no-cache-dir '.[cluster]'
 
 FROM python:3.11-slim
 # A fixed number, so that the owner of the volume's files is known outside the container too.
 RUN groupadd --gid 10001 sparsegrad \
  && useradd --uid 10001 --gid sparsegrad --no-create-home --shell /usr/sbin/nologin sparsegrad \
- && install --directory --owner sparsegrad --group sparsegrad --mode 0700 /data
+ && install --directory --owner sparsegrad --group sparsegrad --mode 0700 /data /certificates
 COPY --from=build /opt/sparsegrad /opt/sparsegrad
 ENV PATH=/opt/sparsegrad/bin:$PATH \
     PYTHONUNBUFFERED=1 \
