@@ -18,6 +18,7 @@ from sparsegrad_shared.errors import (
     BodyTimeout,
     BodyTooLarge,
     Forbidden,
+    InvalidInput,
     SparseGradError,
 )
 
@@ -148,7 +149,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
         answer = _Answer(scope, send)
-        host = _host(Headers(scope=scope).get("host", ""))
+        hosts = Headers(scope=scope).getlist("host")
+        if len(hosts) > 1:  # who is before us may have gone by the other one (RFC 9112, 3.2)
+            await answer.refuse(InvalidInput(f"expected one Host header; {len(hosts)} came"))
+            return
+        host = _host(hosts[0] if hosts else "")
         if "*" not in self._hosts and host not in self._hosts:
             # A page elsewhere may have its own name resolve to this address (DNS rebinding).
             await answer.refuse(

@@ -19,6 +19,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from sparsegrad_shared.errors import (
     PROBLEM_MEDIA_TYPE,
@@ -38,6 +39,8 @@ from .store.objects import StorageUnreachable
 
 _log = logging.getLogger(__name__)
 _SHOWN = 200  # characters of a wrong value that are sent back
+_COMPLAINTS = 20  # about one request
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -119,21 +122,42 @@ async def _answer(request: Request, error: Exception) -> Response:
         case HTTPException() if isinstance(error.__cause__, SparseGradError):
             # The framework hides what the reading of a body raised behind an error of its own.
             return response_to(error.__cause__.to_problem(path))
+        case HTTPException(status_code=HTTPStatus.METHOD_NOT_ALLOWED):
+            allowed = {"Allow": ", ".join(_methods(request))}
+            return response_to(of_status(error.status_code, path), allowed)
         case HTTPException():
             return response_to(of_status(error.status_code, path), dict(error.headers or {}))
     return response_to(translate(error).to_problem(path))
 
 
+def _methods(request: Request) -> list[str]:
+    """The methods of a path: all of them, where the framework names those of one route."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
+        )
+    ]
+
+
 def _invalid(errors: Sequence[Mapping[str, object]]) -> InvalidInput:
-    return InvalidInput("; ".join(_describe(error) for error in errors))
+    said = [_describe(error) for error in errors[:_COMPLAINTS]]
+    if len(errors) > _COMPLAINTS:
+        said.append(f"and {len(errors) - _COMPLAINTS} more")
+    return InvalidInput("; ".join(said))
 
 
 def _describe(error: Mapping[str, object]) -> str:
     """One complaint of the validation: where, what was expected, what came."""
-    where = ".".join(str(part) for part in cast(Iterable[object], error["loc"]))
+    where = ".".join(str(part)[:_SHOWN] for part in cast(Iterable[object], error["loc"]))
     expected = str(error["msg"])
     if error["type"] in ("missing", "json_invalid"):
         return f"{where}: {expected}"
-    came = repr(error["input"])
+    try:
+        came = repr(error["input"])
+    except RecursionError:
+        came = "something too deep to show"
     shown = came if len(came) <= _SHOWN else f"{came[:_SHOWN]}…"
     return f"{where}: {expected}; got {shown}"

@@ -7,13 +7,13 @@ from datetime import datetime
 from pydantic import Field
 
 from .calibrations import Answer, Model
-from .references import QualifiedName, Segment
+from .references import MAX_VERSION, QualifiedName, Segment
 
 
 class AliasTarget(Model):
     """What an alias shall name."""
 
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=MAX_VERSION)
 
 
 class Alias(Answer):

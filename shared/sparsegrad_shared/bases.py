@@ -20,7 +20,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from .calibrations import Answer, DatasetSource, HosvdOptions, LayerPath, Model, ModelSource
+from .calibrations import (
+    MAX_GROUPS,
+    MAX_LAYERS,
+    Answer,
+    DatasetSource,
+    HosvdOptions,
+    LayerPath,
+    Model,
+    ModelSource,
+    Several,
+)
 from .errors import CorruptFile, UnknownGroup
 from .references import Digest, QualifiedName, Segment
 
@@ -60,7 +70,7 @@ class BasisGroup(Model):
     """
 
     name: Segment
-    layers: tuple[LayerPath, ...]
+    layers: Annotated[Several[LayerPath], Field(max_length=MAX_LAYERS)]
     d_out: int
     d_in: int
     rank_out: int
@@ -79,7 +89,7 @@ class BasisManifest(Model):
     model: ModelSource
     dataset: DatasetSource
     options: HosvdOptions
-    groups: tuple[BasisGroup, ...]
+    groups: Annotated[Several[BasisGroup], Field(max_length=MAX_GROUPS)]
     report: FileEntry
 
     def canonical_bytes(self) -> bytes:

@@ -8,20 +8,46 @@ after them are those that it is judged on, which it has never seen.
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from .framing import DType
 from .references import QualifiedName, Segment
 
 MAX_EXTENT = 1 << 20  # entries along one axis of a weight; the largest vocabularies have 2^18
 MAX_SLOTS = 1_000_000
+MAX_GROUPS = 1_000
+MAX_LAYERS = 10_000  # of one group
 MAX_TAGS = 64  # of one version
+MAX_MEMBERS = 100  # of one object; none has nearly as many
 MAX_TTL_SECONDS = 10 * 365 * 86_400
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time whose year in UTC is from 1 to 9999") from None
+
+
+_Item = TypeVar("_Item")
+
+# The first item that is wrong is complaint enough: a body may hold millions of them.
+Several = Annotated[tuple[_Item, ...], FailFast()]
+# No NUL: PostgreSQL's text cannot hold it.
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 LayerPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,300}$")]
 GradientForm = Literal["dense", "factored", "sums"]
 Normalization = Literal["none", "frobenius"]
@@ -37,6 +63,14 @@ class Model(BaseModel):
     """The base of what a client asks for: immutable, and no member that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_members(cls, value: object) -> object:
+        # Each that is not known is a complaint of its own: a body may hold a million of them.
+        if isinstance(value, dict) and len(value) > MAX_MEMBERS:
+            raise ValueError(f"expected at most {MAX_MEMBERS} members; got {len(value)}")
+        return value
 
 
 class Answer(BaseModel):
@@ -74,7 +108,7 @@ class GroupSpec(Model):
     """
 
     name: Segment
-    layers: Annotated[tuple[LayerPath, ...], Field(min_length=1, max_length=10_000)]
+    layers: Annotated[Several[LayerPath], Field(min_length=1, max_length=MAX_LAYERS)]
     d_out: Annotated[int, Field(ge=1, le=MAX_EXTENT)]
     d_in: Annotated[int, Field(ge=1, le=MAX_EXTENT)]
     dtype: DType
@@ -124,9 +158,9 @@ class CalibrationManifest(Model):
     name: QualifiedName = Field(examples=["team/minilm-cola"])
     model: ModelSource
     dataset: DatasetSource
-    groups: Annotated[tuple[GroupSpec, ...], Field(min_length=1, max_length=1_000)]
+    groups: Annotated[Several[GroupSpec], Field(min_length=1, max_length=MAX_GROUPS)]
     options: HosvdOptions = HosvdOptions()
-    tags: Annotated[tuple[Segment, ...], Field(max_length=MAX_TAGS)] = ()
+    tags: Annotated[Several[Segment], Field(max_length=MAX_TAGS)] = ()
     ttl_seconds: Annotated[float, Field(gt=0, le=MAX_TTL_SECONDS)] | None = None
 
     @model_validator(mode="after")

@@ -98,10 +98,15 @@ class SparseGradError(Exception):
             type=self.type_uri(),
             title=self.title,
             status=self.status,
-            detail=self.message,
+            detail=_sayable(self.message),
             instance=instance,
             retry_after=self.retry_after,
         )
+
+
+def _sayable(text: str) -> str:
+    # JSON may hold half a surrogate pair, and a message quote it; no answer can (RFC 3629).
+    return text.encode(errors="backslashreplace").decode()
 
 
 class InvalidInput(SparseGradError):

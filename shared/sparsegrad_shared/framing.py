@@ -28,6 +28,8 @@ ITEM_SIZES: Mapping[DType, int] = {"float64": 8, "float32": 4, "float16": 2, "bf
 
 PIECE_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 64 * 1024
+MAX_AXES = 8
+MAX_BYTES = 1 << 63  # of a file, on any machine
 _LENGTH = struct.Struct("<Q")
 _CODES: Mapping[DType, str] = {
     "float64": "F64",
@@ -202,15 +204,23 @@ def _parse_layout(name: str, entry: object) -> TensorLayout:
     dtype = _DTYPES_BY_CODE.get(code)
     if dtype is None:
         raise InvalidTensor(f"tensor {name!r}: expected {', '.join(_DTYPES_BY_CODE)}; got {code}")
-    if not all(type(extent) is int and extent >= 0 for extent in shape):
-        raise InvalidTensor(f"tensor {name!r}: a shape is a list of whole numbers; got {shape}")
+    # Bounded, since JSON's numbers are not: their product would take for ever, and to write it too.
+    if len(shape) > MAX_AXES or not all(map(_is_size, (*shape, begin, end))):
+        raise InvalidTensor(
+            f"tensor {name!r}: expected a shape of at most {MAX_AXES} whole numbers, and "
+            f"data_offsets of two, all less than {MAX_BYTES}"
+        )
     expected = math.prod(shape) * ITEM_SIZES[dtype]
-    if begin < 0 or end - begin != expected:
+    if end - begin != expected:
         raise InvalidTensor(
             f"tensor {name!r}: {code} of shape {shape} has {expected} bytes; "
             f"data_offsets give {begin} to {end}"
         )
     return TensorLayout(dtype, tuple(shape), begin, end)
+
+
+def _is_size(number: object) -> bool:
+    return type(number) is int and 0 <= number < MAX_BYTES
 
 
 def _check_contiguous(layouts: Mapping[str, TensorLayout]) -> int:

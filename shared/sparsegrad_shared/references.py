@@ -21,6 +21,7 @@ from .errors import InvalidReference
 # One path segment: it starts with a letter or digit, so `..` and hidden files cannot be named.
 SEGMENT = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 DIGEST = r"sha256:[0-9a-f]{64}"
+MAX_VERSION = 999_999_999  # nine digits
 
 Segment = Annotated[str, StringConstraints(pattern=rf"^{SEGMENT}$")]
 QualifiedName = Annotated[str, StringConstraints(pattern=rf"^{SEGMENT}/{SEGMENT}$")]

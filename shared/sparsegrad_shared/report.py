@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .calibrations import Answer
+from .calibrations import Answer, Several
 from .references import Segment
 
 
@@ -24,9 +24,9 @@ class Spectrum(Answer):
         rank_99: columns that hold 99% of it.
     """
 
-    ranks: tuple[int, ...]
-    eigenvalues: tuple[float, ...]
-    energy: tuple[float, ...]
+    ranks: Several[int]
+    eigenvalues: Several[float]
+    energy: Several[float]
     rank_50: int
     rank_90: int
     rank_99: int
@@ -76,7 +76,7 @@ class GroupReport(Answer):
     density: float
     basis: TopEntries | None
     original: TopEntries | None
-    blocks: tuple[BlockEnergy, ...]
+    blocks: Several[BlockEnergy]
     frozen_support: float | None
     spectrum_in: Spectrum
     spectrum_out: Spectrum
@@ -86,4 +86,4 @@ class BasisReport(Answer):
     """A basis's report, group by group."""
 
     format: Literal[1] = 1
-    groups: tuple[GroupReport, ...]
+    groups: Several[GroupReport]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, Field, SecretStr, field_serializer
 
-from .calibrations import Model
+from .calibrations import Model, Text, Time
 from .references import SEGMENT
 
 Scope = Literal["metrics", "read", "write", "admin"]
@@ -17,14 +17,14 @@ MAX_NAME = 100
 class TokenRequest(Model):
     """A token to be made."""
 
-    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] = Field(
+    name: Annotated[Text, Field(max_length=MAX_NAME)] = Field(
         description="how lists and histories call its holder", examples=["alice"]
     )
     namespace: Annotated[str, Field(pattern=rf"^(\*|{SEGMENT})$")] = Field(
         description="the namespace that it is for; * is every one", examples=["team"]
     )
     scope: Scope = Field(default="read", description="each holds the ones before it")
-    expires: AwareDatetime | None = Field(
+    expires: Time | None = Field(
         default=None, description="when it ends; with the token that makes it, when not given"
     )
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from sparsegrad_shared.audit import AuditPage
-from sparsegrad_shared.calibrations import Text
+from sparsegrad_shared.calibrations import Text, Time
 from sparsegrad_shared.references import Segment
 
 from ..auth.principal import EVERY_NAMESPACE
@@ -26,8 +25,8 @@ def read_audit(
     namespace: Segment | None = None,
     token: Annotated[Text | None, Query(description="name or id of who did it")] = None,
     action: Annotated[Text | None, Query(description="how the action begins")] = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
     refused: bool | None = None,
     after: Annotated[Text | None, Query(description="`next` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,

@@ -9,13 +9,12 @@ from pydantic import Field
 
 from sparsegrad_shared.bases import BasisVersion
 from sparsegrad_shared.errors import UnknownBasis
-from sparsegrad_shared.references import BasisReference, Segment
+from sparsegrad_shared.references import MAX_VERSION, BasisReference, Segment
 
 from ..catalog import bases
 from .dependencies import CatalogOf, Reader
 
-# Nine digits, as many as a reference has.
-Version = Annotated[int, Field(ge=1, lt=1_000_000_000)]
+Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 
 
 def visible_name(namespace: Segment, name: Segment, principal: Reader) -> None:

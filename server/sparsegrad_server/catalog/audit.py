@@ -44,7 +44,9 @@ class AuditQuery:
 
 def add(session: Session, entry: AuditEntry) -> bool:
     """Add a row; one that is there already stays. Answers whether it was new."""
-    values = entry.model_dump() | {"target": entry.target[:MAX_TEXT]}
+    # A path may hold NUL, which no text of PostgreSQL's does.
+    target = entry.target[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    values = entry.model_dump() | {"target": target}
     return insert_if_absent(session, AuditRow, **values)
 
 

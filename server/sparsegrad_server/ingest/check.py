@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,7 @@ from ..hosvd.gram import check_sums
 from ..store.gradients import NUMPY_TYPES, Array
 from .finite import inspect
 
+_COUNT = re.compile(r"[0-9]{1,15}")
 _SUMS_DTYPES: tuple[DType, ...] = ("float32", "float64")
 
 
@@ -152,13 +154,14 @@ def _check_entries(tensors: Mapping[str, Array], header: FrameHeader) -> bool:
 
 def _counts(metadata: Mapping[str, str]) -> tuple[int, int]:
     """Gradients that were summed, and how many of them were zero."""
-    try:
-        count, zero_count = int(metadata["count"]), int(metadata.get("zero_count", "0"))
-    except (KeyError, ValueError):
+    texts = metadata.get("count", ""), metadata.get("zero_count", "0")
+    if not all(map(_COUNT.fullmatch, texts)):
         raise InvalidInput(
             "sums say in the frame's metadata how many gradients they hold: count, and zero_count "
-            f"where some of them are zero; got {dict(metadata)}"
-        ) from None
+            f"where some of them are zero; got count {texts[0][:50]!r}, "
+            f"zero_count {texts[1][:50]!r}"
+        )
+    count, zero_count = map(int, texts)
     if not (count >= 1 and 0 <= zero_count <= count):
         raise InvalidInput(
             f"expected a count of at least 1 and no more zeros than that; got count {count}, "

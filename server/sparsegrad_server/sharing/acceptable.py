@@ -19,7 +19,7 @@ from sparsegrad_shared.bases import (
     BasisManifest,
     basis_file,
 )
-from sparsegrad_shared.calibrations import MAX_EXTENT
+from sparsegrad_shared.calibrations import MAX_EXTENT, MAX_GROUPS
 from sparsegrad_shared.errors import (
     BodyTooLarge,
     InvalidInput,
@@ -39,8 +39,7 @@ from sparsegrad_shared.report import BasisReport
 from ..store.gradients import NUMPY_TYPES, Array
 from .orthonormal import PROBES, TOLERANCE, deviation
 
-MAX_GROUPS = 1000
-MAX_REPORT_BYTES = 64 << 20
+MAX_REPORT_BYTES = 16 << 20
 
 
 def check_manifest(manifest: BasisManifest, limit: int) -> None:
