@@ -56,6 +56,7 @@ async def new_body(
     path = staging.new_path()
     file = _File(path)
     try:
+        await run_sync(file.make)
         yield file
     finally:
         with CancelScope(shield=True):
@@ -119,6 +120,9 @@ class _File:
 
     def digest(self) -> str:
         return f"sha256:{self._hasher.hexdigest()}"
+
+    def make(self) -> None:
+        self._path.touch(exist_ok=False)
 
     def remove(self) -> None:
         remove(self._path)

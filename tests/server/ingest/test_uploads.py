@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -17,9 +16,9 @@ from sqlalchemy import select
 from support.calibrations import Calibration, begin
 from support.gradients import dense, dense_frame, open_calibration, put
 from support.service import Service, running
+from support.slow_uploads import begin_slowly, rest_of
 
 from sparsegrad_server.catalog.tables import JobRow
-from sparsegrad_shared.digests import content_digest
 from sparsegrad_shared.errors import BodyTimeout, Overloaded, SlotBusy, SlotTaken, StorageFull
 from sparsegrad_shared.framing import Frame
 
@@ -64,28 +63,6 @@ def test_of_different_bytes_to_one_slot_one_is_stored(calibration: Calibration) 
     found = calibration.service.store.read(calibration.id, calibration.group, 1, "dense")["G"]
     winner = next(seed for seed in (1, 2, 3, 4) if dense_frame(seed).digest() == stored[0])
     np.testing.assert_array_equal(found, dense(winner))
-
-
-def begin_slowly(calibration: Calibration, index: int, body: Frame) -> socket.socket:
-    """An upload of which nothing but the head is sent; returns once the server reads the body."""
-    url = httpx.URL(calibration.service.url)
-    sender = socket.create_connection((url.host, url.port), timeout=30)
-    lines = [
-        f"PUT /v1/calibrations/{calibration.id}/gradients/up/{index} HTTP/1.1",
-        "Host: localhost",
-        "Connection: close",
-        "Expect: 100-continue",
-        f"Authorization: {calibration.client.headers['Authorization']}",
-        f"Content-Length: {body.size}",
-        f"Content-Digest: {content_digest(body.digest())}",
-    ]
-    sender.sendall("\r\n".join([*lines, "", ""]).encode())
-    assert b" 100 " in sender.recv(4096)
-    return sender
-
-
-def rest_of(sender: socket.socket) -> bytes:
-    return b"".join(iter(lambda: sender.recv(65536), b""))
 
 
 def test_more_uploads_than_allowed_are_told_to_come_again(tmp_path: Path) -> None:
