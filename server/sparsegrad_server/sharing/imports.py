@@ -197,6 +197,10 @@ class Imports:
                 bases.resolve(session, reference, principal.namespace)
             except UnknownBasis:
                 return None
+        try:
+            self._store.verify(manifest.digest())
+        except CorruptFile:  # so that an import mends what a disk has lost
+            return None
         with self._catalog.writing() as session:
             try:
                 bases.resolve(session, reference, principal.namespace)

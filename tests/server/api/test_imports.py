@@ -92,6 +92,18 @@ def test_what_is_there_is_never_sent_again_and_is_on_the_disk_once(
     assert downloaded(client, "team/second", 1) == basis.files
 
 
+def test_an_import_mends_a_basis_that_the_disk_has_damaged(
+    service: Service, client: httpx.Client
+) -> None:
+    basis = made(21)
+    publish(client, "team/mended", basis)
+    folder = service.settings.bases_folder / basis.digest.removeprefix("sha256:")
+    (folder / "up.safetensors").write_bytes(b"damaged")
+    assert missing(begin(client, "team/mended", basis)) == list(basis.files)
+    assert str(publish(client, "team/mended", basis)) == "team/mended@1"
+    assert downloaded(client, "team/mended", 1) == basis.files
+
+
 def test_knowing_a_digest_is_not_enough_to_claim_another_teams_basis(service: Service) -> None:
     basis = made(3)
     with service.client("owners") as owners, service.client("rivals") as rivals:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy.orm import Session
 from support.bases import made
+from support.catalogs import empty
 
 from sparsegrad_server.catalog import Catalog, aliases, bases, tags, versions
 from sparsegrad_server.catalog.search import search
@@ -61,17 +65,12 @@ class Model:
 class Names(RuleBasedStateMachine):
     """Every change is tried on the catalog and on the model; both must agree, refusals too."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.catalog = Catalog(f"sqlite:///{Path(self.folder.name) / 'catalog.sqlite'}")
-        self.catalog.migrate()
+        self.catalog = catalog
+        empty(catalog)
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.model = Model()
-
-    def teardown(self) -> None:
-        self.catalog.close()
-        self.folder.cleanup()
 
     def tick(self) -> datetime:
         self.now += timedelta(seconds=1)
@@ -249,15 +248,11 @@ class Names(RuleBasedStateMachine):
                 assert bases.resolve(session, reference, "team").version == status.version
 
 
-TestNames = Names.TestCase
-TestNames.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
-    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    catalog.migrate()
-    return catalog
+def test_names_mean_what_the_model_says(catalog: Catalog) -> None:
+    run_state_machine_as_test(
+        lambda: Names(catalog),
+        settings=settings(max_examples=15, stateful_step_count=30, deadline=None),
+    )
 
 
 def test_a_version_takes_only_so_many_tags(catalog: Catalog) -> None:
