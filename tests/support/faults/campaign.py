@@ -56,6 +56,7 @@ class Campaign:
         folder: of everything.
         contents: what was calibrated.
         changes: settings that differ from those of all campaigns.
+        url: of its server, while that runs.
         kills: how often each process was killed.
         moments: what the kills came after.
         seconds: from the first kill to the last.
@@ -64,6 +65,7 @@ class Campaign:
     folder: Path
     contents: Contents
     changes: dict[str, str] = field(default_factory=dict)
+    url: str = ""
     kills: Counter[str] = field(default_factory=Counter)
     moments: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -101,22 +103,34 @@ def run(
     """
     campaign = Campaign(folder, contents)
     chance = random.Random(contents.seed)
-    with _processes(campaign, most) as processes:
+    with processes(campaign, most) as running:
         began = monotonic()
         for number in range(kills):
             moment = _await_moment(campaign, chance)
             victim = chance.choices(list(VICTIMS), list(VICTIMS.values()))[0]
-            _check_alive(processes)
-            processes[victim].kill()
-            processes[victim].restart()
+            _check_alive(running)
+            running[victim].kill()
+            running[victim].restart()
             campaign.kills[victim] += 1
             campaign.moments[moment] += 1
             say(f"{number + 1}/{kills}: {victim} after {moment}")
         campaign.seconds = monotonic() - began
         if most is None:
             (folder / STOP_FILE).touch()
-        _await_end(processes)
+        await_end(running)
     return campaign
+
+
+def await_until(is_so: Callable[[], bool], what: str) -> None:
+    """Look again and again until something is so.
+
+    Raises:
+        AssertionError: when it does not come to be so.
+    """
+    pause, until = threading.Event(), monotonic() + END_SECONDS
+    while not is_so():
+        assert monotonic() < until, what
+        pause.wait(LOOK_SECONDS)
 
 
 def _await_moment(campaign: Campaign, chance: random.Random) -> str:
@@ -165,7 +179,12 @@ def _check_alive(processes: dict[str, Killable]) -> None:
             )
 
 
-def _await_end(processes: dict[str, Killable]) -> None:
+def await_end(processes: dict[str, Killable]) -> None:
+    """Wait until the client has done all that it began.
+
+    Raises:
+        AssertionError: when it did not, or another process has ended by itself.
+    """
     code = processes["client"].join(END_SECONDS)
     others = {name: process for name, process in processes.items() if name != "client"}
     _check_alive(others)
@@ -175,7 +194,13 @@ def _await_end(processes: dict[str, Killable]) -> None:
 
 
 @contextmanager
-def _processes(campaign: Campaign, most: int | None) -> Iterator[dict[str, Killable]]:
+def processes(campaign: Campaign, most: int | None) -> Iterator[dict[str, Killable]]:
+    """A server, two workers and a client, for as long as the context lasts.
+
+    Args:
+        campaign: where they work, and on what.
+        most: calibrations that the client begins; until the stop file is there when None.
+    """
     settings, folder = campaign.settings, campaign.folder
     token = new_token(settings)
     environment = environment_of(settings)
@@ -187,7 +212,7 @@ def _processes(campaign: Campaign, most: int | None) -> Iterator[dict[str, Killa
             return process
 
         port = free_port()
-        url = f"http://127.0.0.1:{port}"
+        campaign.url = url = f"http://127.0.0.1:{port}"
         yield {
             "server": start("server", command, serve(port), environment),
             "worker-0": start("worker-0", command, ["worker"], environment),

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -143,12 +143,15 @@ class Crashes:
         program = command, serve(port), environment_of(settings)
         journal = Journal(campaign.folder / JOURNAL_FILE)
         client = Client(f"http://127.0.0.1:{port}", token, journal, SMALL)
-        with _restarted(campaign.folder / "server", settings.data, point, *program) as server:
+        place = campaign.folder / "server"
+        with (
+            _restarted(place, settings.data, point, *program) as server,
+            closing(client),
+        ):
             calibration = client.open(0)
             client.send(0, calibration, Known())
             if point is not None:
                 client.finish(0, calibration)
-            client.close()
         return server.operation
 
     def _copy(self, name: str) -> Campaign:

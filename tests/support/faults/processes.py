@@ -45,6 +45,7 @@ class Killable:
     ) -> None:
         self.name = name
         self._log = log
+        log.touch()
         self._program = program
         self._arguments = arguments
         self._process = self._start()
@@ -62,6 +63,11 @@ class Killable:
         """Ask it to end (SIGTERM), and wait until it has."""
         self._process.terminate()
         self._process.join(END_SECONDS)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
     def join(self, seconds: float) -> int | None:
         """Wait for its end; its exit code, negative for a signal, or None when it still runs."""
