@@ -3,8 +3,8 @@
 Nothing in the handlers asks for it. The catalog that the app works with adds the row to each
 writing transaction of a request, so that what was acknowledged has its row for certain. The row
 says the status that the route answers when all goes well; where the answer is another one in the
-end, the row is corrected after it. What a token was refused for want of rights (403) is written
-after the answer, as often as a limit allows.
+end, the row is corrected before it is sent. What a token is refused for want of rights (403) is
+written before the answer too, as often as a limit allows.
 
 Gradients come by the million. They have one row a token and calibration, the first, and rows of
 their own in the catalog.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,11 @@ from sqlalchemy import text
 from support.calibrations import Calibration
 from support.gradients import dense_frame, manifest, open_calibration, put
 from support.service import Service, running
+from support.workbench import Workbench
 
+from sparsegrad_server.audit import record_command
+from sparsegrad_server.catalog import audit
+from sparsegrad_server.catalog.audit import AuditQuery
 from sparsegrad_shared.errors import Forbidden
 
 
@@ -114,3 +120,19 @@ def test_a_change_that_cannot_be_written_down_does_not_happen(tmp_path: Path) ->
         with service.catalog.reading() as session:
             held = session.execute(text("SELECT count(*) FROM calibrations")).scalar_one()
     assert held == 1
+
+
+def test_what_gc_freed_is_written_down_and_a_dry_run_is_not(tmp_path: Path) -> None:
+    bench = Workbench(tmp_path / "data")
+    with bench.catalog.writing() as session:
+        record_command(session, "token create", "long ago", None)
+        session.execute(text("UPDATE audit SET at = '2001-01-01'"))
+    command = [sys.executable, "-m", "sparsegrad_server", "gc", "--data", str(tmp_path / "data")]
+    for options, expected in ((["--dry-run"], ["token create"]), ([], ["gc"]), ([], ["gc"])):
+        ran = subprocess.run(
+            [*command, *options], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        with bench.catalog.reading() as session:
+            found = [entry.action for entry in audit.entries(session, AuditQuery(), 10)]
+        assert found == expected

@@ -31,6 +31,7 @@ def gc(
 
     Example: sparsegrad-server gc --data /srv/sparsegrad --dry-run
     """
+    from ..audit import record_command
     from ..checkup.gc import spare_things
     from ..checkup.parts import opened
     from ..checkup.spare import Age
@@ -44,4 +45,7 @@ def gc(
                 typer.echo(f"{spare.bytes}\t{spare.what}")
             else:
                 typer.echo(f"left alone, it is in use again: {spare.what}", err=True)
+        if things and not dry_run:
+            with parts.catalog.writing() as session:
+                record_command(session, "gc", f"{things} things, {size} bytes", None)
     typer.echo(f"{'would free' if dry_run else 'freed'} {things} things, {size} bytes", err=True)

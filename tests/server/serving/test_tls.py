@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import subprocess
@@ -18,6 +19,8 @@ from support.serving import Serving
 from sparsegrad_server.serving.tls import is_loopback, tls_context
 from sparsegrad_server.settings import Settings
 from sparsegrad_shared.errors import InvalidInput
+
+_CLIENT = "from sparsegrad_client.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,26 @@ def test_whoever_trusts_the_authority_is_answered_over_tls(
         assert answer.headers["strict-transport-security"].startswith("max-age=")
         headers = {"Authorization": f"Bearer {serving.token()}"}
         assert client.get("/v1/bases", headers=headers).json()["bases"] == []
+
+
+def test_our_client_trusts_the_authority_that_its_environment_names(
+    serving: Serving, authority: trustme.CA, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(bundle)
+    named = {"SPARSEGRAD_SERVER": serving.url, "SPARSEGRAD_TOKEN": serving.token()}
+    listed = {}
+    for trusted in ("", str(bundle)):
+        ran = subprocess.run(
+            [sys.executable, "-c", _CLIENT, "bases", "list"],
+            env=os.environ | named | ({"SSL_CERT_FILE": trusted} if trusted else {}),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        listed[trusted] = ran.returncode
+    assert listed == {"": 1, str(bundle): 0}
 
 
 def test_whoever_does_not_trust_it_is_not_connected(serving: Serving) -> None:

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.gradients import manifest
 from support.serving import Serving
+from support.workbench import Workbench, group_of, manifest_of
 
 from sparsegrad_server import context
 from sparsegrad_server.context import RequestContext
@@ -97,6 +98,16 @@ def test_lines_know_their_job(stream: io.StringIO) -> None:
     _log.warning("without")
     assert [line.get("job_id") for line in lines(stream)] == ["job-1", None]
     assert {line["level"] for line in lines(stream)} == {"warning"}
+
+
+def test_a_worker_s_lines_know_the_job_that_they_are_of(
+    stream: io.StringIO, tmp_path: Path
+) -> None:
+    bench = Workbench(tmp_path / "data")
+    status = bench.publish(manifest_of([group_of()]))
+    assert status.state == "done"
+    (line,) = [line for line in lines(stream) if "publish" in line["message"]]
+    assert line["job_id"] == status.id
 
 
 def test_a_line_is_one_line_whatever_is_in_it(stream: io.StringIO) -> None:
