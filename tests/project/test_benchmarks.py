@@ -47,6 +47,14 @@ def test_training_compares_every_method_that_is_named(tmp_path: Path) -> None:
     assert all(row["peak_bytes"] > 0 for row in rows.values())
 
 
+def test_groups_are_computed_both_ways(tmp_path: Path) -> None:
+    report = tmp_path / "groups.json"
+    printed = _run("groups.py", "--quick", "--repeats", "1", "--json", str(report))
+    assert "| 2 of tiny (96 x 24) |" in printed
+    (row,) = json.loads(report.read_text())["rows"]
+    assert row["times_faster"] == row["in_turn"] / row["side_by_side"]
+
+
 def test_the_table_of_quality_is_made_of_the_runs_that_are_whole(tmp_path: Path) -> None:
     runs = tmp_path / "runs.jsonl"
     row = {

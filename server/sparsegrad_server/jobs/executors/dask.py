@@ -46,7 +46,7 @@ from .cluster import (
 )
 from .lanes import in_lanes
 from .memory import worker_memory
-from .plan import check_memory, fitting, needs_of
+from .plan import check_memory, fitting, needs_of, told
 from .slices import blocks, tree, whole_blocks
 
 BLOCKS_AHEAD = 2  # of a group, on the cluster at once
@@ -114,9 +114,13 @@ def _await_workers(client: Client, work: Work) -> None:
 
 def _compute_all(client: Client, work: Work, take: Take, done: set[str]) -> None:
     groups = [group for group in work.manifest.groups if group.name not in done]
+    needs = needs_of(groups, work.manifest.options)
     # Here a group takes its sum, a block's sum on its way, and the result.
     sizes = [3 * 8 * (group.d_out**2 + group.d_in**2) for group in groups]
     lanes = min(MOST_LANES, max(1, fitting(sizes, worker_memory(work.settings))))
+    estimate = told(needs, lanes)
+    _log.info("job %s: %s", work.lease.job_id, estimate)
+    work.monitor.step(estimate, 0, len(groups))
     taking = threading.Lock()
     work.partials  # noqa: B018 - made before there are several threads, since making it sweeps
 

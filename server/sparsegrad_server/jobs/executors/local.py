@@ -19,7 +19,7 @@ from ..work import Work
 from .base import Executor, GroupResult, Take
 from .lanes import in_lanes
 from .memory import worker_memory
-from .plan import GIB, needs_of, plan_groups
+from .plan import GIB, needs_of, plan_groups, told
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +41,9 @@ class LocalExecutor(Executor):
         needs, memory = needs_of(groups, options), worker_memory(work.settings)
         threads = work.settings.worker_threads
         waves = plan_groups(needs, memory, threads)
-        told = (
-            f"estimated: {sum(need.seconds for need in needs):.0f} s, "
-            f"{max(need.memory_bytes for need in needs) / GIB:.1f} GiB a group, "
-            f"{max(wave.lanes for wave in waves)} of {len(groups)} groups at once"
-        )
-        _log.info("job %s: %s; free: %.1f GiB", work.lease.job_id, told, memory / GIB)
-        work.monitor.step(told, 0, len(groups))
+        estimate = told(needs, max(wave.lanes for wave in waves))
+        _log.info("job %s: %s; %.1f GiB are free", work.lease.job_id, estimate, memory / GIB)
+        work.monitor.step(estimate, 0, len(groups))
         taking = threading.Lock()
         work.partials  # noqa: B018 - made before there are several threads, since making it sweeps
 

@@ -65,6 +65,15 @@ def needs_of(groups: Sequence[GroupSpec], options: HosvdOptions) -> list[GroupNe
     ]
 
 
+def told(needs: Sequence[GroupNeed], lanes: int) -> str:
+    """The estimate, in words, before anything has begun."""
+    return (
+        f"planned for about {sum(need.seconds for need in needs):.0f} s of one worker, "
+        f"{max(need.memory_bytes for need in needs) / GIB:.1f} GiB for the largest group, "
+        f"{min(lanes, len(needs))} of {len(needs)} groups at once"
+    )
+
+
 def check_memory(needs: Sequence[GroupNeed], memory: int, where: str) -> None:
     """Hold every group to the memory that there is.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,14 @@ from support.workbench import Workbench, decaying, group_of, manifest_of
 from sparsegrad_server.catalog.tables import JobRow
 from sparsegrad_server.hosvd import principal_angles
 from sparsegrad_server.jobs.executors import executor_of
-from sparsegrad_server.jobs.executors.cluster import ClusterLost, connect
+from sparsegrad_server.jobs.executors.cluster import ClusterLost, connect, result_of, submit
 from sparsegrad_server.settings import Settings
-from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.errors import InvalidInput, JobFailed
+
+# Dask leaves the socket of a connection that was cut to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
 
 UP = group_of("up", d_out=24, d_in=16, gradients=150, held_out=2)
 DOWN = group_of("down", d_out=16, d_in=24, gradients=20, held_out=2)
@@ -46,6 +52,13 @@ def digest_of(bench: Workbench, job: str) -> str:
     assert status.basis is not None, status
     bench.bases.verify(status.basis.digest)
     return status.basis.digest
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What a test has cut off is collected before the next one begins."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +113,21 @@ def test_a_killed_scheduler_costs_what_was_under_way(
     with on_dask.catalog.reading() as session:
         assert session.get_one(JobRow, job).attempts == 1
     cluster.wait_for_workers()
+
+
+def test_a_task_that_every_worker_dies_of_fails_the_job_with_advice(cluster: DaskCluster) -> None:
+    with cluster.client() as client:
+        deadly = submit(client, os._exit, 1)
+        with pytest.raises(JobFailed, match=r"while summing: 4 Dask workers died .* memory"):
+            result_of(deadly, Unheard(), "summing", 0, 1)
+    cluster.wait_for_workers()
+
+
+class Unheard:
+    """Nobody asks how far it is."""
+
+    def step(self, phase: str, completed: int, total: int) -> None:
+        pass
 
 
 def test_a_worker_process_on_the_cluster_finds_the_subspaces_of_one_on_its_own(

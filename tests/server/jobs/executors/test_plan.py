@@ -13,6 +13,7 @@ from sparsegrad_server.jobs.executors.plan import (
     GroupNeed,
     needs_of,
     plan_groups,
+    told,
 )
 from sparsegrad_shared.calibrations import HosvdOptions
 from sparsegrad_shared.errors import JobFailed
@@ -85,6 +86,14 @@ def test_few_small_groups_do_not_leave_many_threads_idle() -> None:
     needs += [GroupNeed("3", 100, 1, 1.0)]
     (wave,) = plan_groups(needs, memory=10, threads=16)
     assert (wave.lanes, wave.threads) == (4, 1)
+
+
+def test_the_estimate_is_told_before_anything_begins() -> None:
+    needs = [GroupNeed("a", 9, 3 << 29, 20.0), GroupNeed("b", 9, 1 << 29, 22.4)]
+    words = told(needs, lanes=4)
+    assert words == (
+        "planned for about 42 s of one worker, 1.5 GiB for the largest group, 2 of 2 groups at once"
+    )
 
 
 def test_needs_are_the_estimate_s() -> None:
