@@ -310,3 +310,18 @@ def test_a_failed_job_tells_why(bench: Workbench, team: httpx.Client) -> None:
     assert status.error is not None
     assert "up/2" in status.error.detail
     assert status.updated <= datetime.now(UTC)
+
+
+def test_many_comparisons_at_once_are_answered_or_told_to_come_again(team: httpx.Client) -> None:
+    digests = [
+        bases(team.get("/v1/bases", params={"ref": ref}))[0].digest
+        for ref in ("team/tiny@1", "team/tiny@2")
+    ]
+    path = f"/v1/bases/{digests[0]}/diff/{digests[1]}"
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda _: team.get(path), range(60)))
+    compared = {answer.content for answer in answers if answer.status_code == 200}
+    assert len(compared) == 1
+    for answer in answers:
+        assert answer.status_code in (200, 429)
+        assert answer.status_code == 200 or answer.headers["retry-after"] == "2"
