@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,21 @@ def test_what_gc_freed_is_written_down_and_a_dry_run_is_not(tmp_path: Path) -> N
         with bench.catalog.reading() as session:
             found = [entry.action for entry in audit.entries(session, AuditQuery(), 10)]
         assert found == expected
+
+
+def test_it_is_the_same_on_both_databases(catalog_url: str, tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "data", catalog_url=catalog_url) as service,
+        service.client() as writer,
+        service.client(scope="admin") as admin,
+        service.client("*", "metrics") as prometheus,
+    ):
+        calibration = open_calibration(writer)
+        with ThreadPoolExecutor(4) as pool:
+            stored = pool.map(lambda n: put(writer, calibration, n, dense_frame(n)), range(6))
+            assert [answer.status_code for answer in stored] == [201] * 6
+        assert writer.get("/v1/tokens").status_code == 403
+        assert [(row["action"].split()[0], row["status"]) for row in rows(admin)] == [
+            ("GET", 403), ("PUT", 201), ("POST", 201),
+        ]  # fmt: skip
+        assert 'sparsegrad_calibrations{state="open"} 1.0' in prometheus.get("/metrics").text

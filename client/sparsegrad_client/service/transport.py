@@ -21,7 +21,7 @@ def client_arguments(config: ServiceConfig) -> dict[str, Any]:
     """The arguments of an httpx client for that server.
 
     Redirects are not followed, so that a token goes to no other host; a proxy of the environment
-    is not asked about this machine. `SSL_CERT_FILE` names who vouches for servers, here as anywhere.
+    is not asked about this machine. `SSL_CERT_FILE` says who vouches for servers.
     """
     headers = {"User-Agent": f"sparsegrad-client/{version('sparsegrad-peft')}"}
     if config.token:
