@@ -18,7 +18,6 @@ ROWS = (
     {"name": "b", "at": None, "more": 2},
 )
 _SHOW = f"""
-
 import datetime
 from sparsegrad_server.cli.table import show
 show(("name", "at"), {ROWS!r}, as_json=False)
