@@ -64,3 +64,17 @@ def test_the_table_of_quality_is_made_of_the_runs_that_are_whole(tmp_path: Path)
     runs.write_text("\n".join(map(json.dumps, whole)) + '\n{"method": "adap')
     printed = _run("quality.py", "--table", "--results", str(runs))
     assert "| **adapter** | 5 | 1e-03 | 0.8100 ± 0.0141 | 0.8000 ± 0.0000 |" in printed
+
+
+def test_ingest_measures_the_load_against_the_disk(tmp_path: Path) -> None:
+    report = tmp_path / "ingest.json"
+    kinds = ["--kinds", "small", "bfloat16", "--client", "library"]
+    load = ["--quick", "--clients", "3", "--rounds", "1", "--folder", str(tmp_path)]
+    _run("ingest.py", *load, *kinds, "--json", str(report))
+    rows = json.loads(report.read_text())["rows"]
+    assert [row["kind"] for row in rows] == ["small", "bfloat16"]
+    for row in rows:
+        assert row["gradients"] >= 3
+        assert row["ratio"] == pytest.approx(row["mb_per_second"] / row["disk_mb_per_second"])
+        assert row["peak_bytes"] > 0
+        assert 0 < row["livez_p50"] <= row["livez_p99"] <= row["livez_max"]

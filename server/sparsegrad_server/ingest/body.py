@@ -101,7 +101,6 @@ class _Memory:
 class _File:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._hasher = hashlib.sha256()
         self._buffer = bytearray()
 
     async def append(self, piece: bytes | memoryview) -> None:
@@ -122,6 +121,7 @@ class _File:
         return f"sha256:{self._hasher.hexdigest()}"
 
     def make(self) -> None:
+        self._hasher = hashlib.sha256()
         self._path.touch(exist_ok=False)
 
     def remove(self) -> None:
