@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from support.service import Service
 
-PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[3] / "docs" / "monitoring.md"
 
 
 def test_the_docs_name_every_metric_and_no_other(service: Service) -> None:
