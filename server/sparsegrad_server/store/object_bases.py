@@ -103,8 +103,14 @@ class ObjectBasisStore(BasisStore):
         self._objects.delete_folder(name)
 
     def holds(self, digest: str) -> bool:
-        """Whether the manifest is there; a local copy proves nothing."""
-        return self._objects.exists(_key(digest, MANIFEST_FILE))
+        """Whether its objects are there; a local copy proves nothing."""
+        try:
+            content = self._objects.read(_key(digest, MANIFEST_FILE))
+        except FileNotFoundError:
+            return False
+        there = set(self._objects.keys(_folder(digest)))
+        files = BasisManifest.from_canonical_bytes(content, digest).files()
+        return all(_key(digest, entry.name) in there for entry in files)
 
     def _copy(self, digest: str, name: str, of_file: str) -> Path:
         with _naming(digest, name):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import select
-from support.litter import GROUP, KEPT_ALIAS, Litter, collected, parts_of
-from support.workbench import decaying, manifest_of
+from support.litter import GROUP, KEPT_ALIAS, Litter, collected, parts_of, scatter
+from support.workbench import Workbench, decaying, manifest_of
 
 from sparsegrad_server.catalog import gradients
 from sparsegrad_server.catalog.gradients import Arrival, Slot
-from sparsegrad_server.catalog.tables import AliasRow, CalibrationRow, VersionRow
+from sparsegrad_server.catalog.tables import AliasRow, CalibrationRow, JobRow, VersionRow
 from sparsegrad_server.checkup.check import check
 from sparsegrad_server.checkup.gc import spare_things
 from sparsegrad_server.checkup.spare import Age, Spare
+from sparsegrad_server.jobs.worker import Worker
+from sparsegrad_server.store.bases import BasisDraft
+from sparsegrad_server.store.local_bases import LocalBasisStore
 
 NO_GRACE = timedelta(0)
 SOON = timedelta(minutes=1)  # clocks of a file system and of object storage are not ours
@@ -162,3 +168,42 @@ def test_two_collectors_at_once_do_no_harm(litter: Litter) -> None:
     litter.assert_named_is_there()
     counted, held = litter.bytes_counted()
     assert counted == held
+
+
+class SweptOnce(LocalBasisStore):
+    """A store that `gc` comes to just after a basis was placed, before it has a name."""
+
+    litter: Litter
+    swept = False
+
+    @contextmanager
+    def draft(self, key: str) -> Iterator[BasisDraft]:
+        with super().draft(key) as draft:
+            yield draft
+        if not self.swept:
+            self.swept = True
+            sweep(self.litter)
+
+
+def test_a_basis_that_gc_takes_before_it_has_its_name_is_published_again(tmp_path: Path) -> None:
+    litter = scatter(Workbench(tmp_path / "data"))
+    bench = litter.bench
+    store = SweptOnce(bench.settings.bases_folder, bench.settings.partial_folder)
+    store.litter = litter
+    worker = Worker(bench.catalog, bench.gradients, store, bench.settings)
+    calibration = bench.open(manifest_of([GROUP], name="team/late"))
+    for index in range(GROUP.slots):
+        bench.store(calibration, GROUP, index, decaying(200 + index))
+    job = bench.finish(calibration)
+    while not store.swept:
+        assert worker.work_once(threading.Event())
+    with bench.catalog.writing() as session:
+        row = session.get_one(JobRow, job)
+        assert (row.state, row.version) == ("queued", None)
+        assert "removed" in str(row.error)
+        row.leased_until = None  # it need not rest here
+    bench.work()
+    basis = bench.job(job).basis
+    assert basis is not None
+    bench.bases.verify(basis.digest)
+    bench.catalog.close()
