@@ -104,7 +104,8 @@ class Imports:
             return ImportStatus(digest=digest, missing=(), version=version)
         check_manifest(manifest, self._settings.max_basis_bytes)
         folder = self._folder(namespace, digest)
-        if not folder.exists():
+        if not (folder / MANIFEST_FILE).is_file():
+            remove(folder)  # what a removal that was cut short has left
             self._begin(folder, manifest)
         missing = tuple(e for e in manifest.files() if not (folder / e.name).is_file())
         if missing:
@@ -236,6 +237,17 @@ class Imports:
     ) -> PublishedVersion:
         if not self._publishing.acquire(blocking=False):
             raise Overloaded("another basis is being published; come again", retry_after=1)
+        try:
+            self._copy(manifest, folder)
+            with self._catalog.writing() as session:
+                version = self._name(session, principal, namespace, name, manifest)
+        finally:
+            self._publishing.release()
+        remove(folder)
+        return version
+
+    def _copy(self, manifest: BasisManifest, folder: Path) -> None:
+        """Put the files into the store, whole."""
         key = f"import-{uuid.uuid4().hex}"
         try:
             with self._store.draft(key) as draft:
@@ -244,15 +256,10 @@ class Imports:
                         remove(folder / entry.name)
                         raise CorruptFile(f"{entry.name} was damaged on the disk; send it again")
                 draft.publish(manifest)
-            with self._catalog.writing() as session:
-                version = self._name(session, principal, namespace, name, manifest)
-            remove(folder)
-            return version
         except FileNotFoundError:
             raise _given_up(manifest.digest()) from None
         finally:
             remove(self._settings.partial_folder / key)
-            self._publishing.release()
 
 
 def sweep(folder: Path, older_than: timedelta, now: datetime) -> list[Path]:

@@ -126,6 +126,18 @@ def test_an_import_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
         assert left_over(service) == []
 
 
+def test_an_import_begins_anew_after_one_that_was_half_removed(
+    service: Service, client: httpx.Client
+) -> None:
+    basis = made(22)
+    begin(client, "team/half", basis)
+    send_file(client, "team/half", basis, "up.safetensors")
+    folder = service.settings.imports_folder / "team" / basis.digest.removeprefix("sha256:")
+    (folder / "manifest.json").unlink()
+    assert missing(begin(client, "team/half", basis)) == list(basis.files)
+    publish(client, "team/half", basis)
+
+
 def test_a_file_that_is_not_the_one_announced_is_refused(client: httpx.Client) -> None:
     basis = made(5)
     begin(client, "team/lies", basis)
