@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sparsegrad_client.calibration.plan import Plan
 from sparsegrad_client.calibration.run import COLLECTING
 from sparsegrad_client.groups import auto_spec, find_groups
 from sparsegrad_shared.errors import (
+    CalibrationClosed,
     Conflict,
     InvalidInput,
     ServerUnreachable,
@@ -197,6 +199,28 @@ def test_a_resume_with_other_arguments_is_refused(team_server: RunningServer) ->
         _calibrate(team_server, name, resume=calibration, steps=STEPS - 1)
     with pytest.raises(InvalidInput, match=name):
         _calibrate(team_server, _name(), resume=calibration)
+
+
+def test_tags_and_a_time_to_live_reach_the_server_and_what_has_expired_is_not_resumed(
+    team_server: RunningServer,
+) -> None:
+    name = _name()
+    options: dict[str, Any] = {"tags": ["good", "words"], "ttl_days": 2.0}
+    with BasisService(team_server.url, team_server.token) as service:
+        with pytest.raises(KeyboardInterrupt) as cut:
+            _calibrate(team_server, name, progress=_interrupt_at(1, _interrupt), **options)
+        calibration = _calibration_of(cut.value)
+        (listed,) = service.calibrations(name=name)
+        assert (listed.id, listed.state) == (calibration, "open")
+        assert listed.expires is not None
+        assert listed.expires - listed.created == timedelta(days=2)
+        assert service.expire_calibration(calibration).state == "expired"
+        with pytest.raises(CalibrationClosed, match="has expired.*start anew"):
+            _calibrate(team_server, name, resume=calibration, **options)
+        _calibrate(team_server, name, **options)
+        assert service.resolve(name).tags == ("good", "words")
+    with pytest.raises(InvalidInput, match=r"tags.*'two words'"):
+        _calibrate(team_server, name, tags=["two words"])
 
 
 def test_a_server_that_is_killed_and_restarted_loses_nothing(
