@@ -6,22 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.dask_cluster import DaskCluster
 from support.workbench import Workbench
-
-dask_cluster = pytest.importorskip("support.dask_cluster", reason="Dask is not installed")
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dask_cluster.DaskCluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
     """A scheduler and two workers."""
     folder = tmp_path_factory.mktemp("cluster")
-    with dask_cluster.DaskCluster(folder / "data", folder / "certificates") as running:
+    with DaskCluster(folder / "data", folder / "certificates") as running:
         running.wait_for_workers()
         yield running
 
 
 @pytest.fixture
-def on_dask(cluster: dask_cluster.DaskCluster) -> Iterator[Workbench]:
+def on_dask(cluster: DaskCluster) -> Iterator[Workbench]:
     """The server's parts, with a worker that computes on the cluster."""
     bench = Workbench(cluster.data, **cluster.settings)
     yield bench
