@@ -147,8 +147,8 @@ class Settings(BaseSettings):
     head_seconds: float = Field(
         default=20.0,
         gt=0,
-        description="seconds that a request's head may take to arrive; and the rest of a body, once "
-        "its request is answered without it",
+        description="seconds that a request's head may take to arrive; and the rest of a body, "
+        "once its request is answered without it",
     )
     reservation_seconds: float = Field(
         default=30.0,
