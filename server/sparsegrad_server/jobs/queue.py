@@ -194,22 +194,13 @@ def release(session: Session, lease: Lease, now: datetime) -> None:
 
 def _job_of(session: Session, calibration_id: str, kind: JobKind, now: datetime) -> JobRow:
     """The calibration's job of that kind, locked; a new one when there is none."""
-    row = _find(session, calibration_id, kind)
+    job = select(JobRow).where(JobRow.calibration_id == calibration_id, JobRow.kind == kind)
+    locked = job.with_for_update().execution_options(populate_existing=True)
+    row = session.scalars(locked).one_or_none()
     if row is None:
         _insert(session, calibration_id, kind, now)
-        row = _find(session, calibration_id, kind)
-    if row is None:
-        raise RuntimeError(f"the {kind} job of {calibration_id} was deleted as it was inserted")
+        row = session.scalars(locked).one()  # ours, or that of whoever was quicker
     return row
-
-
-def _find(session: Session, calibration_id: str, kind: JobKind) -> JobRow | None:
-    return session.scalars(
-        select(JobRow)
-        .where(JobRow.calibration_id == calibration_id, JobRow.kind == kind)
-        .with_for_update(),
-        execution_options={"populate_existing": True},
-    ).one_or_none()
 
 
 def _insert(session: Session, calibration_id: str, kind: JobKind, now: datetime) -> None:

@@ -103,13 +103,13 @@ class ObjectBasisStore(BasisStore):
         self._objects.delete_folder(name)
 
     def holds(self, digest: str) -> bool:
-        """Whether its objects are there; a local copy proves nothing."""
+        """Whether all its objects are there, the manifest sound; a local copy proves nothing."""
         try:
-            content = self._objects.read(_key(digest, MANIFEST_FILE))
-        except FileNotFoundError:
+            content = bytes(self._objects.read(_key(digest, MANIFEST_FILE)))
+            files = BasisManifest.from_canonical_bytes(content, digest).files()
+        except (FileNotFoundError, CorruptFile):
             return False
-        there = set(self._objects.keys(_folder(digest)))
-        files = BasisManifest.from_canonical_bytes(content, digest).files()
+        there = {entry.key for entry in self._objects.entries(_folder(digest))}
         return all(_key(digest, entry.name) in there for entry in files)
 
     def _copy(self, digest: str, name: str, of_file: str) -> Path:

@@ -139,15 +139,6 @@ class Objects:
                 for found in page:
                     yield Entry(found["path"], found["size"], found["last_modified"])
 
-    def exists(self, key: str) -> bool:
-        """Whether there is such an object."""
-        try:
-            with _failures():
-                obstore.head(self._store, key)
-        except FileNotFoundError:
-            return False
-        return True
-
     def footprint(self, folder: str) -> Footprint:
         """What the objects of a folder take up."""
         entries = list(self.entries(folder))

@@ -71,6 +71,17 @@ def test_a_file_is_fetched_once(store: ObjectBasisStore, objects: Objects) -> No
     assert store.file(digest, REPORT_FILE).stat().st_ino == before
 
 
+def test_a_basis_of_which_an_object_is_lost_is_not_held(
+    store: ObjectBasisStore, objects: Objects
+) -> None:
+    digest = published(store)
+    store.file(digest, REPORT_FILE)  # a copy that stays here
+    objects.delete([f"{digest.removeprefix('sha256:')}/{REPORT_FILE}"])
+    assert not store.holds(digest)
+    assert published(store) == digest
+    assert store.holds(digest)
+
+
 def test_a_publication_or_removal_that_was_cut_short_is_not_there_and_can_be_discarded(
     store: ObjectBasisStore, objects: Objects
 ) -> None:
