@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,5 +21,5 @@ def litter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Litter]:
         url: str = request.getfixturevalue("postgres_url")
         settings = {"catalog_url": url, **bucket.settings}
     bench = Workbench(tmp_path / "data", **settings)
-    yield scatter(bench)
-    bench.catalog.close()
+    with closing(bench.catalog):
+        yield scatter(bench)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def litter(tmp_path: Path) -> Iterator[Litter]:
     bench = Workbench(tmp_path / "data")
-    yield scatter(bench)
-    bench.catalog.close()
+    with closing(bench.catalog):
+        yield scatter(bench)
 
 
 def test_check_is_silent_on_standard_output_where_all_is_well(litter: Litter) -> None:
