@@ -49,10 +49,12 @@ class DaskCluster:
     Args:
         data: the folder that the workers read gradients from.
         certificates: where to make them.
+        storage: settings that say where gradients are, if not in the folder.
     """
 
-    def __init__(self, data: Path, certificates: Path) -> None:
+    def __init__(self, data: Path, certificates: Path, **storage: str) -> None:
         self.data = data
+        self._storage = storage
         self.authority = Authority(certificates)
         self.certificates = self.authority.issue("cluster")
         self._log = certificates / "cluster.log"
@@ -89,6 +91,7 @@ class DaskCluster:
             "data": str(self.data),
             "worker_threads": "1",
             "worker_memory_bytes": str(1 << 30),
+            **self._storage,
         }
         if name == "scheduler":
             options = ["scheduler", "--port", self.address.rsplit(":", 1)[1]]
