@@ -9,8 +9,12 @@ import secrets
 from pathlib import Path
 
 from support.fuzz.campaign import run
+from support.fuzz.documents import Documents
+from support.fuzz.tally import Tally
+from support.fuzz.target import running
 
 CASES = 300
+DOCUMENTS = 200
 
 
 def test_bad_input_is_refused_in_time_and_good_input_taken_meanwhile(tmp_path: Path) -> None:
@@ -23,3 +27,16 @@ def test_bad_input_is_refused_in_time_and_good_input_taken_meanwhile(tmp_path: P
     )
     assert outcome.tally.total >= CASES
     assert outcome.tally.answers["upload: good", "201"] > 0
+
+
+def test_postgresql_refuses_nothing_that_reaches_it(tmp_path: Path, postgres_url: str) -> None:
+    """Its texts and numbers are narrower than SQLite's."""
+    seed = secrets.randbelow(2**31)
+    print(f"seed {seed}")  # noqa: T201
+    tally = Tally(DOCUMENTS, print)
+    with running(tmp_path, catalog_url=postgres_url) as target:
+        documents = Documents(target, tally)
+        for case in range(DOCUMENTS):
+            documents.send(f"{seed}/{case}")
+        assert not target.faults()
+    assert not tally.complaints, "\n".join(map(str, tally.complaints))

@@ -90,6 +90,13 @@ def test_two_names_of_the_server_are_one_too_many(service: Service) -> None:
     assert b"expected one Host header" in answer.body
 
 
+def test_the_audit_log_holds_a_path_with_nul(service: Service, admin: httpx.Client) -> None:
+    with service.client("team", "read") as reader:
+        assert reader.put("/v1/bases/team/a%00b/versions/1/pin").status_code == 403
+    entries = admin.get("/v1/audit", params={"refused": True}).json()["entries"]
+    assert entries[0]["target"] == "/v1/bases/team/a\ufffdb/versions/1/pin"
+
+
 def test_a_name_may_be_that_of_a_route(admin: httpx.Client) -> None:
     answer = admin.get("/v1/bases/team/diff/aliases")
     assert answer.json()["detail"] == "no basis is published as team/diff"

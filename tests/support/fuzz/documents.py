@@ -53,7 +53,7 @@ Request = tuple[str, str, dict[str, str], bytes]
 
 
 class Documents:
-    """Requests with JSON, queries and headers that are wrong, with an admin's token."""
+    """Requests with JSON, queries and headers that are wrong."""
 
     def __init__(self, target: Target, tally: Tally) -> None:
         self._target = target
@@ -75,9 +75,10 @@ class Documents:
         chance = random.Random(seed)
         kind = chance.choice(tuple(self._kinds))
         method, target, headers, body = self._kinds[kind](chance)
+        scope = chance.choice(("admin", "admin", "admin", "read"))  # what is forbidden is logged
         fixed = {
             "Host": "127.0.0.1",
-            "Authorization": f"Bearer {self._target.tokens['admin']}",
+            "Authorization": f"Bearer {self._target.tokens[scope]}",
             "Content-Length": str(len(body)),
             "Connection": "close",
         }

@@ -130,7 +130,7 @@ def _shapes(chance: random.Random) -> bytes:
 def _members(chance: random.Random) -> bytes:
     """An entry that has not the members of one, or others besides."""
     header, data = parts(dense_body(chance))
-    odd = chance.choice((None, [], 1, "x", {}, {"dtype": "F32"}, True, HUGE[-1]))
+    odd: Any = chance.choice((None, [], 1, "x", {}, {"dtype": "F32"}, True, HUGE[-1]))
     match chance.randrange(4):
         case 0:
             header["G"] = odd

@@ -59,12 +59,14 @@ class Target:
 
     Attributes:
         folder: holds the data folder, the canary and the server's log.
+        settings: the server's.
         process: the server's.
         url: where it answers.
         tokens: a token by what it may do: `admin` (of all), `write`, `read` (of `team`).
     """
 
     folder: Path
+    settings: Settings
     process: subprocess.Popen[str]
     url: str
     tokens: dict[str, str]
@@ -74,11 +76,6 @@ class Target:
         """Host and port."""
         parts = urlsplit(self.url)
         return parts.hostname or "", parts.port or 0
-
-    @property
-    def settings(self) -> Settings:
-        """The server's settings."""
-        return _settings(self.folder)
 
     def memory(self) -> Memory:
         """What the server holds at this moment."""
@@ -117,16 +114,17 @@ _OWN |= {f"catalog.sqlite{suffix}" for suffix in ("", "-shm", "-wal")} | {"embed
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Target]:
-    """A server below `folder`, which is empty."""
+def running(folder: Path, **options: str) -> Iterator[Target]:
+    """A server below `folder`, which is empty; `options` are further settings."""
     canary = folder / "canary"
     for name in ("etc/passwd", "zarr.json", "up/c.0.0.0", "gradients/zarr.json"):
         path = canary / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("canary")
-    data = folder / "data"
+    settings = Settings(data=folder / "data", **SETTINGS, **options)  # type: ignore[arg-type]
     command = [sys.executable, "-m", "sparsegrad_server", "serve", "--embedded", "--port", "0"]
-    environment = {f"SPARSEGRAD_{name.upper()}": value for name, value in SETTINGS.items()}
+    given = {**SETTINGS, **options, "data": str(settings.data)}
+    environment = {f"SPARSEGRAD_{name.upper()}": value for name, value in given.items()}
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
             command,
@@ -134,10 +132,10 @@ def running(folder: Path) -> Iterator[Target]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, **environment, "SPARSEGRAD_DATA": str(data), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
         )
     try:
-        yield Target(folder, process, _url(process, folder), _tokens(folder))
+        yield Target(folder, settings, process, _url(process, folder), _tokens(settings))
     finally:
         process.kill()
         process.communicate()
@@ -153,12 +151,8 @@ def _url(process: subprocess.Popen[str], folder: Path) -> str:
     return str(json.loads(line)["url"])
 
 
-def _settings(folder: Path) -> Settings:
-    return Settings(data=folder / "data", **SETTINGS)  # type: ignore[arg-type]
-
-
-def _tokens(folder: Path) -> dict[str, str]:
-    catalog = Catalog(_settings(folder).catalog_address)
+def _tokens(settings: Settings) -> dict[str, str]:
+    catalog = Catalog(settings.catalog_address)
     try:
         return {
             "admin": new_token(catalog, "*", "admin"),
