@@ -42,7 +42,7 @@ from sparsegrad_shared.framing import DType, Frame, RawTensor
 MB = 10**6
 PIECE = 1 << 20  # bytes of one write
 DISTINCT = 4  # gradients that a client makes, then sends in turns
-LIVEZ_SECONDS = 0.01  # between two looks
+LIVEZ_SECONDS = 0.05  # between two looks
 KINDS: dict[str, tuple[int, int, DType]] = {
     "float32": (3072, 768, "float32"),  # BERT-base
     "bfloat16": (3072, 768, "bfloat16"),
