@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsegrad_server.hosvd import GramMatrices
 from sparsegrad_server.hosvd.arrays import Float64Array
-from sparsegrad_server.hosvd.gram import Normalization
+from sparsegrad_shared.calibrations import Normalization
 
 
 def make_gradients(seed: int, count: int, d_out: int, d_in: int) -> list[Float64Array]:

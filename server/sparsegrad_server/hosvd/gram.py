@@ -11,16 +11,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsegrad_shared.calibrations import Normalization
 from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, ShapeMismatch
 
 from .arrays import Float64Array, FloatArray, scaled, squared_norm, working_precision
-from .panels import PANEL_ROWS, add_symmetrized, mirrored, panels
+from .panels import add_symmetrized, mirrored
+from .sums import checked_sums
 from .tiles import Product, add_products, product
 
-Normalization = Literal["none", "frobenius"]
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
-
-SUMS_TOLERANCE = 1e-3  # relative; a sum of TF32 products on a GPU is no more symmetric than this
 
 
 def cheapest_route(tokens: int, d_out: int, d_in: int) -> Literal["dense", "tokens"]:
@@ -159,17 +158,15 @@ class GramMatrices:
             NonFiniteGradient: a matrix holds NaN or infinity.
             InvalidInput: they cannot be the Gram matrices of one set of `count` gradients.
         """
-        sum_in = _checked_sum(A_in, self.d_in, "A_in")
-        sum_out = _checked_sum(A_out, self.d_out, "A_out")
         if count < 0 or zero_count < 0:
             raise InvalidInput(f"expected counts of 0 or more, got {count} and {zero_count}")
-        energy = _trace(sum_in)
-        _check_traces(energy, _trace(sum_out), count, self.normalize)
-        add_symmetrized(self._in, sum_in)
-        add_symmetrized(self._out, sum_out)
+        shape = self.d_out, self.d_in
+        sums = checked_sums(A_in, A_out, shape, count=count, normalize=self.normalize)
+        add_symmetrized(self._in, sums.A_in)
+        add_symmetrized(self._out, sums.A_out)
         self.count += count
         self.zero_count += zero_count
-        self.energy += energy
+        self.energy += sums.energy
 
     def merge(self, other: GramMatrices) -> None:
         """Add another partial sum of the same group, as a tree of partial sums needs.
@@ -238,68 +235,3 @@ class GramMatrices:
         self.count += 1
         self.energy += energy
         return 1.0 / scaled_energy if self.normalize == "frobenius" else scale
-
-
-def check_sums(
-    A_in: NDArray[Any], A_out: NDArray[Any], count: int, normalize: Normalization
-) -> None:
-    """Hold two matrices to be the Gram matrices of one set of gradients, before they are added.
-
-    Args:
-        A_in: D_in × D_in.
-        A_out: D_out × D_out.
-        count: non-zero gradients in them.
-        normalize: "frobenius" when each of them was scaled to norm 1.
-
-    Raises:
-        ShapeMismatch: a matrix is not square, or has another data type.
-        NonFiniteGradient: a matrix holds NaN or infinity.
-        InvalidInput: they cannot be the Gram matrices of one set of `count` gradients.
-    """
-    sum_in = _checked_sum(A_in, len(A_in), "A_in")
-    sum_out = _checked_sum(A_out, len(A_out), "A_out")
-    _check_traces(_trace(sum_in), _trace(sum_out), count, normalize)
-
-
-def _trace(matrix: FloatArray) -> float:
-    return float(np.trace(matrix, dtype=np.float64))
-
-
-def _check_traces(
-    energy_in: float, energy_out: float, count: int, normalize: Normalization
-) -> None:
-    if abs(energy_in - energy_out) > SUMS_TOLERANCE * max(energy_in, energy_out):
-        raise InvalidInput(
-            f"expected equal traces, as both are Σ‖G‖²; A_in has {energy_in:.6g}, "
-            f"A_out {energy_out:.6g}: are they of the same gradients?"
-        )
-    if (count == 0) != (energy_in <= 0):
-        raise InvalidInput(
-            f"expected a zero sum with no gradients and only then; got trace {energy_in:.6g} "
-            f"with count {count}"
-        )
-    if normalize == "frobenius" and abs(energy_in - count) > SUMS_TOLERANCE * count:
-        raise InvalidInput(
-            f"expected a trace of {count}, one a gradient of norm 1; got {energy_in:.6g}: "
-            "normalise each gradient before it is summed"
-        )
-
-
-def _checked_sum(matrix: NDArray[Any], size: int, name: str) -> FloatArray:
-    """A matrix that can be a Gram matrix, as far as its symmetry and diagonal tell."""
-    if np.shape(matrix) != (size, size):
-        raise ShapeMismatch(f"{name}: expected shape {(size, size)}, got {np.shape(matrix)}")
-    values = working_precision(matrix, name)
-    if not np.isfinite(np.vecdot(values, values, dtype=np.float64).sum()):
-        raise NonFiniteGradient(f"{name}: expected finite values, got NaN or infinity")
-    largest = float(np.diagonal(values).max(initial=0.0))
-    skew = max(
-        float(np.abs(values[s : s + PANEL_ROWS] - values[:, s : s + PANEL_ROWS].T).max())
-        for s in panels(size)
-    )
-    if skew > SUMS_TOLERANCE * largest or np.diagonal(values).min() < -SUMS_TOLERANCE * largest:
-        raise InvalidInput(
-            f"{name}: expected a Gram matrix, symmetric with a diagonal of 0 or more; got an "
-            f"asymmetry of {skew:.3g} with a largest diagonal entry of {largest:.3g}"
-        )
-    return values

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from sparsegrad_shared.calibrations import FORM_TENSORS, GradientForm, GroupSpec
+from sparsegrad_shared.calibrations import FORM_TENSORS, GradientForm, GroupSpec, Normalization
 from sparsegrad_shared.errors import (
     InvalidInput,
     InvalidTensor,
@@ -26,7 +25,7 @@ from sparsegrad_shared.framing import (
     parse_header,
 )
 
-from ..hosvd.gram import check_sums
+from ..hosvd.sums import checked_sums
 from ..store.gradients import NUMPY_TYPES, Array
 from .finite import inspect
 
@@ -56,7 +55,7 @@ class CheckedGradient:
 
 
 def check_gradient(
-    body: memoryview, group: GroupSpec, index: int, normalize: Literal["none", "frobenius"]
+    body: memoryview, group: GroupSpec, index: int, normalize: Normalization
 ) -> CheckedGradient:
     """Read a body as the gradient at `index` of `group`.
 
@@ -81,7 +80,7 @@ def check_gradient(
 
 
 def _check(
-    body: memoryview, group: GroupSpec, index: int, normalize: Literal["none", "frobenius"]
+    body: memoryview, group: GroupSpec, index: int, normalize: Normalization
 ) -> CheckedGradient:
     header = parse_header(bytes(body[: MAX_HEADER_BYTES + 8]))
     if header.total_bytes > len(body):
@@ -106,7 +105,9 @@ def _check(
     count, zero_count = _counts(header.metadata)
     if index >= group.gradients:
         raise InvalidInput("a held-out slot takes a gradient to judge the basis on, not sums")
-    check_sums(tensors["A_in"], tensors["A_out"], count - zero_count, normalize)
+    shape = group.d_out, group.d_in
+    nonzero = count - zero_count
+    checked_sums(tensors["A_in"], tensors["A_out"], shape, count=nonzero, normalize=normalize)
     return CheckedGradient(form, tensors, zero, count, zero_count, text)
 
 

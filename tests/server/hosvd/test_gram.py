@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from sparsegrad_server.hosvd import GramMatrices, gradient_from_factors
 from sparsegrad_server.hosvd.arrays import Float64Array
-from sparsegrad_server.hosvd.gram import Normalization, cheapest_route
+from sparsegrad_server.hosvd.gram import cheapest_route
 from sparsegrad_server.hosvd.panels import PANEL_ROWS
+from sparsegrad_shared.calibrations import Normalization
 from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, ShapeMismatch
 
 extents = st.integers(1, 12)

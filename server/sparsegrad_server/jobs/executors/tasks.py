@@ -12,11 +12,10 @@ from functools import cache
 
 from threadpoolctl import threadpool_limits
 
-from sparsegrad_shared.calibrations import GroupSpec
+from sparsegrad_shared.calibrations import GroupSpec, Normalization
 
 from ...hosvd import Basis, Eigenpairs, GramMatrices, leading_eigenvectors
 from ...hosvd.arrays import Float64Array
-from ...hosvd.gram import Normalization
 from ...settings import Settings
 from ...store.gradients import GradientStore
 from ...store.open import open_stores
