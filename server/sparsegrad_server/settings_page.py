@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -12,68 +13,10 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from .settings import Settings
+from .settings import PREFIX, SECTIONS, Section, Settings
 
-PREFIX = "SPARSEGRAD_"
 # The client's own, which may be set on the same machine; see `sparsegrad-client --help`.
 CLIENT_VARIABLES = frozenset(f"{PREFIX}{name}" for name in ("SERVER", "TOKEN", "HOME"))
-
-GROUPS: dict[str, tuple[str, ...]] = {
-    "Where things are kept": (
-        "data",
-        "catalog_url",
-        "storage_url",
-        "storage_endpoint",
-        "storage_region",
-        "storage_access_key",
-        "storage_secret_key",
-        "storage_cache_bytes",
-    ),
-    "Listening": (
-        "host",
-        "port",
-        "allowed_hosts",
-        "trusted_proxies",
-        "tls_certificate",
-        "tls_key",
-        "allow_plain_http",
-        "head_seconds",
-        "drain_seconds",
-        "grace_seconds",
-    ),
-    "Limits of requests": (
-        "requests_per_second",
-        "request_burst",
-        "failures_per_minute",
-        "max_request_bytes",
-        "body_seconds",
-    ),
-    "Gradients": (
-        "max_gradient_bytes",
-        "max_gradients",
-        "max_namespace_bytes",
-        "max_concurrent_uploads",
-        "upload_memory_bytes",
-        "reservation_seconds",
-        "min_free_bytes",
-        "calibration_days",
-        "max_calibration_days",
-    ),
-    "Imported bases": ("max_basis_bytes", "max_imports"),
-    "Workers": (
-        "worker_threads",
-        "worker_memory_bytes",
-        "lease_seconds",
-        "poll_seconds",
-        "partial_seconds",
-        "executor",
-        "dask_scheduler",
-        "dask_certificate",
-        "dask_key",
-        "dask_authority",
-    ),
-    "What operators see": ("log_format", "log_level", "otlp_endpoint", "audit_days"),
-}
 
 _HEAD = """\
 # Settings of the server
@@ -85,6 +28,7 @@ Every setting is a variable of the environment. `serve` and `worker` take a few 
 no setting are warned of, with the nearest name. Times are in seconds or days, sizes in bytes, as
 the names say; lists are separated by commas. `sparsegrad-server settings` shows what is in effect.
 """
+_COLUMNS = "| variable | value | default | meaning |\n|---|---|---|---|\n"
 _KINDS: dict[Any, str] = {
     Path: "path",
     str: "text",
@@ -98,7 +42,7 @@ _UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 def markdown() -> str:
     """The page, whole."""
-    return _HEAD + "".join(_section(title, names) for title, names in GROUPS.items())
+    return _HEAD + "".join(map(_table, SECTIONS))
 
 
 def variable(name: str) -> str:
@@ -108,7 +52,7 @@ def variable(name: str) -> str:
 
 def in_effect(settings: Settings) -> Iterator[dict[str, object]]:
     """What each setting is, where it comes from; what may hold a secret is only said to be set."""
-    for name, field in Settings.model_fields.items():
+    for name, field in chain.from_iterable(part.model_fields.items() for part in SECTIONS):
         value = getattr(settings, name)
         hidden = value is not None and not field.repr
         yield {
@@ -133,9 +77,9 @@ def unknown_variables(environment: Iterable[str]) -> Iterator[tuple[str, str | N
             yield found, variable(near[0]) if near else None
 
 
-def _section(title: str, names: tuple[str, ...]) -> str:
-    rows = "".join(_row(name, Settings.model_fields[name]) for name in names)
-    return f"\n## {title}\n\n| variable | value | default | meaning |\n|---|---|---|---|\n{rows}"
+def _table(section: type[Section]) -> str:
+    rows = "".join(_row(name, field) for name, field in section.model_fields.items())
+    return f"\n## {section.title}\n\n{_COLUMNS}{rows}"
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegrad_server.settings import Settings
+from sparsegrad_server.settings import SECTIONS, Settings
 from sparsegrad_server.settings_page import (
     CLIENT_VARIABLES,
-    GROUPS,
     in_effect,
     markdown,
     unknown_variables,
@@ -29,9 +28,9 @@ def test_the_page_in_the_docs_is_the_one_that_the_settings_make() -> None:
     )
 
 
-def test_every_setting_is_in_one_group() -> None:
-    grouped = [name for names in GROUPS.values() for name in names]
-    assert sorted(grouped) == sorted(Settings.model_fields)
+def test_every_setting_is_in_one_section() -> None:
+    named = [name for section in SECTIONS for name in section.model_fields]
+    assert sorted(named) == sorted(Settings.model_fields)
 
 
 def test_every_setting_is_on_the_page_with_its_meaning() -> None:

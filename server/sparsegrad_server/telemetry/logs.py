@@ -11,12 +11,12 @@ import logging
 import re
 import sys
 from datetime import UTC, datetime
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING
 
 from .. import context
 
-LogFormat = Literal["text", "json"]
-LogLevel = Literal["debug", "info", "warning", "error"]
+if TYPE_CHECKING:
+    from ..settings.operators import LogFormat, LogLevel
 
 # The start of a token is enough to find it by, and a part of one is masked as well.
 _TOKEN = re.compile(r"sg_[A-Za-z0-9_-]{6,}")
