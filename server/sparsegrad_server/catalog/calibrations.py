@@ -87,7 +87,7 @@ def share(session: Session, calibration_id: str) -> CalibrationRow:
     Raises:
         UnknownCalibration: when there is none.
     """
-    return _locked(session, calibration_id, read=True)
+    return _locked(session, calibration_id, {"read": True})
 
 
 def take(session: Session, calibration_id: str) -> CalibrationRow:
@@ -96,13 +96,13 @@ def take(session: Session, calibration_id: str) -> CalibrationRow:
     Raises:
         UnknownCalibration: when there is none.
     """
-    return _locked(session, calibration_id, read=False)
+    # Not FOR UPDATE, which would also hold up whoever inserts a row that names the calibration: a
+    # publication does so with its job locked, and who takes the calibration locks that job next.
+    return _locked(session, calibration_id, {"key_share": True})
 
 
-def _locked(session: Session, calibration_id: str, *, read: bool) -> CalibrationRow:
-    row = session.get(
-        CalibrationRow, calibration_id, populate_existing=True, with_for_update={"read": read}
-    )
+def _locked(session: Session, calibration_id: str, lock: dict[str, bool]) -> CalibrationRow:
+    row = session.get(CalibrationRow, calibration_id, populate_existing=True, with_for_update=lock)
     if row is None:
         raise unknown(calibration_id)
     return row

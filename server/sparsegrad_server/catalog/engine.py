@@ -5,9 +5,11 @@ so whoever decides from a row locks it first; SQLite passes over these locks. Th
 one order, so that no two transactions wait for one another:
 
 1. the calibration: uploads share it, its finish and its expiry take it alone;
-2. slots;
+2. slots; an expiry, which no upload runs beside, after the jobs;
 3. jobs, those of one calibration together;
-4. the namespace, alone: its quota, and all that its names mean (versions, aliases, tags, pins).
+4. the namespace, alone: its quota, and all that its names mean (versions, aliases, tags, pins);
+5. the row of a basis, which whoever names the basis shares, and its removal takes alone;
+6. the sums over the phases of jobs.
 
 A row that two transactions may insert at once goes through `inserting`. A `reading()` session
 locks nothing, and PostgreSQL refuses it any lock.

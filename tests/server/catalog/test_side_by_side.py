@@ -198,6 +198,24 @@ def test_uploads_of_one_calibration_end_side_by_side_on_postgresql(postgres_url:
     catalog.close()
 
 
+def test_a_second_finish_and_the_publication_that_ends_beside_it_both_succeed(
+    catalog: Catalog, reserved: Slot
+) -> None:
+    with catalog.writing() as session:
+        end_upload(session, reserved)
+    job = finish_now(catalog, reserved.calibration_id)
+    lease = claim(catalog)
+    assert lease is not None and lease.job_id == job
+    with catalog.writing() as session:
+        queue.held(session, lease)
+        with begun(lambda: finish_now(catalog, reserved.calibration_id)) as finishing:
+            calibration = calibrations.get(session, reserved.calibration_id)
+            version = bases.publish(session, made(0).manifest, calibration, NOW)
+            queue.complete(session, lease, NOW, version.version)
+            session.commit()
+            assert finishing.result(timeout=60) == job
+
+
 def test_gradients_that_arrive_at_once_ask_for_one_job(catalog: Catalog) -> None:
     for number in range(ROUNDS):
         with catalog.writing() as session:
