@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 class TokenUse:
     """Gathers in memory, and writes once a minute, in one transaction, from a thread of its own.
 
-    A kill loses at most that minute.
+    A kill loses at most that minute. What a database that is away does not take is kept for the
+    next time.
 
     Args:
         catalog: where the tokens are.
@@ -48,16 +49,24 @@ class TokenUse:
         self._thread.join()
 
     def write(self) -> None:
-        """Write down what was noted since the last time."""
+        """Write down what was noted since the last time.
+
+        Raises:
+            SQLAlchemyError: when the catalog does not take it; it is kept.
+        """
         with self._lock:
             used, self._used = self._used, {}
         if not used:
             return
-        with self._catalog.writing() as session:
-            for token_id, at in sorted(used.items()):  # one order: two servers may do so at once
-                session.execute(
-                    update(TokenRow).where(TokenRow.id == token_id, _older(at)).values(last_used=at)
-                )
+        try:
+            with self._catalog.writing() as session:
+                for token_id, at in sorted(used.items()):  # one order: two servers may write
+                    change = update(TokenRow).where(TokenRow.id == token_id, _older(at))
+                    session.execute(change.values(last_used=at))
+        except SQLAlchemyError:
+            with self._lock:
+                self._used = used | self._used
+            raise
 
     def _keep(self) -> None:
         ended = False

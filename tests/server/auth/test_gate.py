@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from sparsegrad_server.auth import tokens
 from sparsegrad_server.auth.gate import Gate, subscriber
@@ -124,3 +126,22 @@ def test_what_was_noted_is_written_when_the_server_stops(catalog: Catalog) -> No
     use.note(token.id, NOW)
     use.stop()
     assert last_use(catalog, token) == NOW
+
+
+def rename_tokens(catalog: Catalog, old: str, new: str) -> None:
+    with catalog.writing() as session:
+        session.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+
+def test_what_the_catalog_does_not_take_is_kept_for_the_next_time(catalog: Catalog) -> None:
+    first, second, use = new_token(catalog), new_token(catalog), TokenUse(catalog)
+    use.note(first.id, NOW)
+    use.note(second.id, NOW)
+    rename_tokens(catalog, "tokens", "away")
+    with pytest.raises(SQLAlchemyError):
+        use.write()
+    rename_tokens(catalog, "away", "tokens")
+    use.note(second.id, NOW + timedelta(minutes=1))
+    use.write()
+    assert last_use(catalog, first) == NOW
+    assert last_use(catalog, second) == NOW + timedelta(minutes=1)
