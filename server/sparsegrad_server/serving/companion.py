@@ -70,7 +70,10 @@ class CompanionWorker:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                self._process = self._spawn()
+                try:
+                    self._process = self._spawn()
+                except OSError:  # no process or no memory to be had: the next round tries again
+                    _log.exception("no worker could be started")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "sparsegrad_server", "worker", "--until-input-ends"]
