@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -82,9 +83,11 @@ def retry_seconds(header: str | None, now: datetime) -> float | None:
     if header is None:
         return None
     try:
-        return float(header)
+        seconds = float(header)
     except ValueError:
         pass
+    else:
+        return seconds if math.isfinite(seconds) else None
     try:
         date = parsedate_to_datetime(header)
     except ValueError:

@@ -197,6 +197,8 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         ("Thu, 01 Jan 2026 12:00:30 GMT", 30.0),
         ("Thu, 01 Jan 2026 11:00:00 GMT", 0.0),
         ("soon", None),
+        ("inf", None),
+        ("nan", None),
     ],
 )
 def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
