@@ -1,4 +1,4 @@
-"""The outermost layer of the app: which hosts it answers to, and how much it listens to.
+"""The layer around all routes: which hosts are answered, and how much is listened to.
 
 uvicorn bounds neither a body's size nor the time that it takes to arrive. Here every body gets
 both bounds, whatever route it goes to; a route that takes more says so with `allow_body`.

@@ -22,6 +22,7 @@ from support.workbench import Workbench, group_of, manifest_of
 
 from sparsegrad_server import context
 from sparsegrad_server.context import RequestContext
+from sparsegrad_server.settings.operators import LogFormat
 from sparsegrad_server.telemetry import logs
 
 TOKEN = "sg_" + secrets.token_urlsafe(32) + "AbCdEf"
@@ -50,7 +51,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_token_is_masked_wherever_it_stands(root: logging.Logger, form: logs.LogFormat) -> None:
+def test_a_token_is_masked_wherever_it_stands(root: logging.Logger, form: LogFormat) -> None:
     stream = io.StringIO()
     logs.configure(form, "info", stream)
     _log.info("a token %s in the arguments", TOKEN)
