@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
+from support.command_lines import check
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,19 +47,10 @@ def test_the_python_examples_run_as_written_one_after_the_other(tmp_path: Path) 
 
 @pytest.mark.parametrize("program", ["sparsegrad-client", "sparsegrad-server"])
 def test_every_command_shown_exists_with_its_options(program: str) -> None:
-    if program == "sparsegrad-client":
-        from sparsegrad_client.cli import app
-    else:
-        from sparsegrad_server.cli import app
     commands = _commands(program)
     assert len(commands) >= 3
     for line in commands:
-        command = get_command(app)
-        words = shlex.split(line, comments=True)[1:]
-        while words and words[0] in getattr(command, "commands", {}):
-            command = command.commands[words.pop(0)]
-        assert not hasattr(command, "commands"), f"no such command: {line}"
-        command.make_context(line, words)  # refuses what it does not know or misses
+        check(line)
 
 
 def test_every_make_target_shown_exists() -> None:

@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Inspect, add and convert adapters.",
     no_args_is_help=True,
     rich_markup_mode="rich",
+    epilog="Example: sparsegrad-client adapters show reviews/adapter",
 )
 
 AdapterArgument = Annotated[

@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Find, inspect, name, compare and pass on bases.",
     no_args_is_help=True,
     rich_markup_mode="rich",
+    epilog="Example: sparsegrad-client bases show team/minilm-cola@3",
 )
 _FIND = "Which ones"
 

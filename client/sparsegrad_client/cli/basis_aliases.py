@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
     from ..service import BasisService
 
-app = typer.Typer(help="Names that move, such as prod.", no_args_is_help=True)
+app = typer.Typer(
+    help="Names that move, such as prod.",
+    no_args_is_help=True,
+    epilog="Example: sparsegrad-client bases alias set team/minilm-cola@3 prod",
+)
 
 ExpectOption = Annotated[
     int | None,

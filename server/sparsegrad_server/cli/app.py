@@ -16,7 +16,8 @@ _OURS = ("sparsegrad_server", "sparsegrad_shared")
 app = typer.Typer(
     name="sparsegrad-server",
     help="Store gradients, compute bases from them, and keep the bases for the whole team.",
-    epilog="Every setting is also read from the environment: --data is SPARSEGRAD_DATA.",
+    epilog="Example: sparsegrad-server serve --data /srv/sparsegrad\n\n"
+    "Every setting is also read from the environment: --data is SPARSEGRAD_DATA.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 PORT = 8786
 
-app = typer.Typer(help="Run the parts of a Dask cluster, over mutual TLS.", no_args_is_help=True)
+app = typer.Typer(
+    help="Run the parts of a Dask cluster, over mutual TLS.",
+    no_args_is_help=True,
+    epilog="Example: sparsegrad-server cluster scheduler --host 10.0.0.5",
+)
 
 Host = Annotated[
     str | None,

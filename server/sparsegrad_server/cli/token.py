@@ -56,7 +56,10 @@ def create(
 
 @app.command("list")
 def list_tokens(as_json: AsJson = False, data: Data = None) -> None:
-    """List tokens: id, name, namespace, scope, state and last use; never the token itself."""
+    """List tokens: id, name, namespace, scope, state and last use; never the token itself.
+
+    Example: sparsegrad-server token list --json
+    """
     from ..auth import tokens
 
     now = datetime.now(UTC)
