@@ -1,4 +1,4 @@
-"""Probes: the only routes that need no token, and that tell nothing but whether to send work."""
+"""Probes: they need no token, and tell nothing but whether to send work."""
 
 from __future__ import annotations
 

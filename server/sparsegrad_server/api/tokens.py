@@ -1,4 +1,4 @@
-"""Tokens over HTTP, for whoever administrates a namespace: its own, and none broader."""
+"""Tokens over HTTP, for the admins of a namespace: its own, and none broader."""
 
 from __future__ import annotations
 

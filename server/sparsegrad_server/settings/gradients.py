@@ -22,13 +22,15 @@ class Gradients(Section):
         default=1024 * GIB, ge=1024, description="bytes of gradients that one namespace may hold"
     )
     max_concurrent_uploads: int = Field(
-        default=16, ge=1, description="gradients received at a time; more are answered 429"
+        default=16,
+        ge=1,
+        description="gradients and imported files received at a time; more are answered 429",
     )
     upload_memory_bytes: int = Field(
         default=192 << 20,
         ge=0,
-        description="bytes of gradients held in memory while they arrive; what is more goes by way "
-        "of the staging folder",
+        description="bytes of uploads held in memory while they arrive; what is more goes by way of "
+        "the staging folder",
     )
     reservation_seconds: float = Field(
         default=30.0,

@@ -26,7 +26,9 @@ class Requests(Section):
         description="tokens that are not good, from one address, after which it has to wait",
     )
     max_request_bytes: int = Field(
-        default=8 << 20, ge=1024, description="bytes of any body that is not a gradient"
+        default=8 << 20,
+        ge=1024,
+        description="bytes of any body that is neither a gradient nor an imported file",
     )
     body_seconds: float = Field(
         default=600.0, gt=0, description="seconds that one body may take to arrive"

@@ -36,7 +36,7 @@ class Inventory(Collector):
     Args:
         catalog: where to look.
         data: a folder on the disk.
-        uploads: how many gradients are being received.
+        uploads: how many gradients and imported files are being received.
     """
 
     def __init__(self, catalog: Catalog, data: Path, uploads: Callable[[], int]) -> None:
@@ -50,7 +50,9 @@ class Inventory(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Look everything up."""
-        yield _gauge("uploads_active", "Gradients being received.", self._uploads())
+        yield _gauge(
+            "uploads_active", "Gradients and imported files being received.", self._uploads()
+        )
         disk = shutil.disk_usage(self._data)
         yield _gauge("disk_free_bytes", "Bytes free on the disk of the data folder.", disk.free)
         yield _gauge("disk_used_bytes", "Bytes used on the disk of the data folder.", disk.used)
