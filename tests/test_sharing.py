@@ -14,7 +14,6 @@ import httpx
 import pytest
 from support.bases import made, publish
 from support.servers import RunningServer
-from typer.main import get_command
 
 PAGE = (Path(__file__).parents[1] / "docs" / "sharing.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -50,7 +49,7 @@ def test_the_page_runs_as_written(environment: dict[str, str], tmp_path: Path) -
     ran = 0
     for language, block in BLOCKS:
         for program in program_of(language, block):
-            if "calibrate" in program:
+            if "calibrate" in program:  # its model is not here; `project/test_docs.py` has its options
                 continue
             done = subprocess.run(
                 [sys.executable, *program],
@@ -64,16 +63,6 @@ def test_the_page_runs_as_written(environment: dict[str, str], tmp_path: Path) -
             assert done.returncode == 0, f"{program}: {done.stderr}"
             ran += 1
     assert ran > 20
-
-
-def test_every_calibration_shown_has_options_that_exist() -> None:
-    from sparsegrad_client.cli import app
-
-    shown = [line for _, block in BLOCKS for line in block.splitlines() if " calibrate " in line]
-    assert shown
-    for line in shown:
-        command = get_command(app).commands["calibrate"]  # type: ignore[attr-defined]
-        command.make_context(line, shlex.split(line)[2:])
 
 
 def test_every_route_shown_exists(tmp_path: Path) -> None:
