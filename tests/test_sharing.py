@@ -49,7 +49,7 @@ def test_the_page_runs_as_written(environment: dict[str, str], tmp_path: Path) -
     ran = 0
     for language, block in BLOCKS:
         for program in program_of(language, block):
-            if "calibrate" in program:  # its model is not here; `project/test_docs.py` has its options
+            if "calibrate" in program:  # no such model is here; test_docs.py has it
                 continue
             done = subprocess.run(
                 [sys.executable, *program],
