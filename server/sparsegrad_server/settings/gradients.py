@@ -29,8 +29,8 @@ class Gradients(Section):
     upload_memory_bytes: int = Field(
         default=192 << 20,
         ge=0,
-        description="bytes of uploads held in memory while they arrive; what is more goes by way of "
-        "the staging folder",
+        description="bytes of uploads held in memory while they arrive; what is more goes by way "
+        "of the staging folder",
     )
     reservation_seconds: float = Field(
         default=30.0,

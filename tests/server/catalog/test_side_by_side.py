@@ -205,7 +205,8 @@ def test_a_second_finish_and_the_publication_that_ends_beside_it_both_succeed(
         end_upload(session, reserved)
     job = finish_now(catalog, reserved.calibration_id)
     lease = claim(catalog)
-    assert lease is not None and lease.job_id == job
+    assert lease is not None
+    assert lease.job_id == job
     with catalog.writing() as session:
         queue.held(session, lease)
         with begun(lambda: finish_now(catalog, reserved.calibration_id)) as finishing:
