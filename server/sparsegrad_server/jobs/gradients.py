@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -39,11 +40,19 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class Gradients:
-    """The stored gradients of one group of a calibration."""
+    """The stored gradients of one group of a calibration.
+
+    Attributes:
+        store: where they are.
+        calibration_id: the calibration.
+        group: the group.
+        patiently: reads one, again for as long as the store is away.
+    """
 
     store: GradientStore
     calibration_id: str
     group: GroupSpec
+    patiently: Callable[[Callable[[], Tensors]], Tensors]
 
     def add_to(self, gram: GramMatrices, gradient: StoredGradient) -> None:
         """Read a gradient and add it.
@@ -74,4 +83,6 @@ class Gradients:
         return tensors["G"] if "G" in tensors else gradient_from_factors(tensors["g"], tensors["x"])
 
     def _read(self, gradient: StoredGradient) -> Tensors:
-        return self.store.read(self.calibration_id, self.group, gradient.index, gradient.form)
+        return self.patiently(
+            lambda: self.store.read(self.calibration_id, self.group, gradient.index, gradient.form)
+        )

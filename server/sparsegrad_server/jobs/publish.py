@@ -54,7 +54,7 @@ def publish(work: Work) -> None:
             report=draft.add(REPORT_FILE, [report.model_dump_json().encode()]),
         )
         work.monitor.step("publishing", 0, 1)
-        draft.publish(manifest)
+        work.monitor.patiently(lambda: draft.publish(manifest))
     work.write(lambda session: _complete(session, work, manifest))
     remove(work.folder)
 

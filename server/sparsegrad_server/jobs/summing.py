@@ -15,7 +15,7 @@ from sparsegrad_shared.errors import SparseGradError
 
 from ..catalog.tables import GradientRow
 from ..hosvd import GramMatrices
-from .gradients import Gradients, Steps, StoredGradient
+from .gradients import Steps, StoredGradient
 from .partial import PartialSum
 from .work import Interrupted, Work
 
@@ -67,7 +67,7 @@ def sum_group(
         Stopped: when the worker shall stop; what was summed is kept.
         LeaseLost: when the job is another worker's by now.
     """
-    gradients = Gradients(work.gradients, work.calibration_id, group)
+    gradients = work.gradients_of(group)
     with running_sum(work, group, rows) as running:
         for row in rows[running.gradients :]:
             steps.step(f"summing gradients of {group.name}", running.gradients, len(rows))

@@ -21,7 +21,9 @@ from ..settings import Settings
 from ..store.bases import BasisStore
 from ..store.files import Staging
 from ..store.gradients import GradientStore
+from ..store.objects import StorageUnreachable
 from . import queue
+from .gradients import Gradients
 from .partial import PartialSums
 from .patience import patiently
 from .queue import Lease, LeaseLost
@@ -105,7 +107,7 @@ class Monitor:
             with self._catalog.writing() as session:
                 return transact(session)
 
-        return patiently(whole, self._stop)
+        return self.patiently(whole)
 
     def read(self, transact: Callable[[Session], Result]) -> Result:
         """A reading transaction, likewise."""
@@ -114,7 +116,20 @@ class Monitor:
             with self._catalog.reading() as session:
                 return transact(session)
 
-        return patiently(whole, self._stop)
+        return self.patiently(whole)
+
+    def patiently(self, act: Callable[[], Result]) -> Result:
+        """Do something again while the database or the storage is away; see `patience`.
+
+        Raises:
+            Stopped: when the worker shall stop while the storage is away.
+        """
+        try:
+            return patiently(act, self._stop)
+        except StorageUnreachable:
+            if self._stop.is_set():
+                raise Stopped from None
+            raise
 
 
 @dataclass(frozen=True)
@@ -158,6 +173,10 @@ class Work:
         return self.monitor.read(
             lambda session: gradients.stored(session, self.calibration_id, group.name)
         )
+
+    def gradients_of(self, group: GroupSpec) -> Gradients:
+        """The stored gradients of a group; reading one outlasts a storage that is away."""
+        return Gradients(self.gradients, self.calibration_id, group, self.monitor.patiently)
 
     def write(self, transact: Callable[[Session], Result]) -> Result:
         """A writing transaction that outlasts a database that is away for a while."""

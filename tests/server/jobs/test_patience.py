@@ -1,4 +1,4 @@
-"""Transactions while the database is away: done again, and given up when that is asked for."""
+"""While the database or the storage is away: done again, given up when that is asked for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ import pytest
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from support.workbench import Workbench, group_of, manifest_of
 
+from sparsegrad_server.catalog.tables import JobRow
 from sparsegrad_server.jobs.patience import patiently
 from sparsegrad_server.jobs.queue import LeaseLost
+from sparsegrad_server.jobs.worker import Worker
+from sparsegrad_server.store.files import Staging
+from sparsegrad_server.store.gradients import Array
+from sparsegrad_server.store.local_bases import LocalBasisStore
+from sparsegrad_server.store.local_gradients import LocalGradientStore
+from sparsegrad_server.store.objects import StorageUnreachable
+from sparsegrad_shared.calibrations import GradientForm, GroupSpec
 
-Errors = OperationalError | InterfaceError | IntegrityError | LeaseLost
+Errors = OperationalError | InterfaceError | IntegrityError | LeaseLost | StorageUnreachable
 
 
 class Database:
@@ -33,7 +41,9 @@ def away() -> OperationalError:
 
 
 def test_a_transaction_is_done_again_until_the_database_is_back() -> None:
-    database = Database(away(), InterfaceError("", {}, OSError("closed")), away())
+    database = Database(
+        away(), InterfaceError("", {}, OSError("closed")), StorageUnreachable("no answer")
+    )
     assert patiently(database, threading.Event()) == "done"
     assert database.asked == 4
 
@@ -93,3 +103,76 @@ def test_a_job_outlasts_a_database_that_is_away_and_keeps_its_lease(bench: Workb
     assert bench.worker.work_once(hides)
     assert hides.rests >= 2
     assert bench.job(job).state == "done", bench.job(job)
+
+
+class AwayGradients(LocalGradientStore):
+    """Does not answer every other time that it is read."""
+
+    asked = 0
+
+    def read(
+        self, calibration_id: str, group: GroupSpec, index: int, form: GradientForm
+    ) -> dict[str, Array]:
+        self.asked += 1
+        if self.asked % 2:
+            raise StorageUnreachable("it answered SlowDown")
+        return super().read(calibration_id, group, index, form)
+
+
+class AwayBases(LocalBasisStore):
+    """Does not answer when it is first asked what it holds."""
+
+    asked = 0
+
+    def holds(self, digest: str) -> bool:
+        self.asked += 1
+        if self.asked == 1:
+            raise StorageUnreachable("it answered SlowDown")
+        return super().holds(digest)
+
+
+class Rests(threading.Event):
+    """Counts the rests, and makes them short; set from the one on that is named."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        super().__init__()
+        self._stop_at = stop_at
+        self.count = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.count += 1
+        if self.count == self._stop_at:
+            self.set()
+        return self.is_set()
+
+
+def finished_on_unsteady_storage(bench: Workbench) -> tuple[str, Worker]:
+    """The job of a calibration of 4 gradients, and a worker whose stores are away at times."""
+    group = group_of(gradients=3, held_out=1)
+    calibration = bench.open(manifest_of([group]))
+    bench.store_all(calibration, group)
+    bench.work()
+    settings = bench.settings
+    gradients = AwayGradients(settings.gradients_folder, Staging(settings.staging_folder))
+    bases = AwayBases(settings.bases_folder, settings.partial_folder)
+    return bench.finish(calibration), Worker(bench.catalog, gradients, bases, settings)
+
+
+def test_a_job_outlasts_a_storage_that_is_away_in_its_first_attempt(bench: Workbench) -> None:
+    job, worker = finished_on_unsteady_storage(bench)
+    rests = Rests()
+    assert worker.work_once(rests)
+    assert bench.job(job).state == "done", bench.job(job)
+    assert rests.count >= 3
+    with bench.catalog.reading() as session:
+        assert session.get_one(JobRow, job).attempts == 1
+
+
+def test_a_worker_that_shall_stop_while_the_storage_is_away_gives_its_job_back_unharmed(
+    bench: Workbench,
+) -> None:
+    job, worker = finished_on_unsteady_storage(bench)
+    assert worker.work_once(Rests(stop_at=2))
+    assert bench.job(job).state == "queued"
+    with bench.catalog.reading() as session:
+        assert session.get_one(JobRow, job).attempts == 0

@@ -12,7 +12,7 @@ from sparsegrad_shared.calibrations import GroupSpec
 
 from ...catalog.tables import GradientRow
 from ...hosvd import compute_basis
-from ..gradients import Gradients, Steps
+from ..gradients import Steps
 from ..judging import Judged, judge
 from ..summing import fitted, held_out, sum_group
 from ..work import Work
@@ -69,8 +69,7 @@ def _compute(work: Work, group: GroupSpec, steps: Steps) -> GroupResult:
     basis = compute_basis(gram, rank=options.rank, energy=options.energy)
     del gram  # its matrices are no longer needed, and the largest things in memory
     judged = Judged.of(fitted(group, rows), held_out(group, rows))
-    gradients = Gradients(work.gradients, work.calibration_id, group)
-    report, U, V = judge(gradients, judged, basis, steps)
+    report, U, V = judge(work.gradients_of(group), judged, basis, steps)
     return GroupResult(
         U=U,
         V=V,

@@ -7,6 +7,7 @@ What a task is given belongs to other tasks too, and is not changed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cache
 
@@ -21,6 +22,7 @@ from ...store.gradients import GradientStore
 from ...store.open import open_stores
 from ..gradients import Gradients, StoredGradient
 from ..judging import Judged, judge
+from ..patience import patiently
 from .base import GroupResult
 
 
@@ -36,7 +38,7 @@ def partial_sum(
         SparseGradError: when one cannot be used; names it.
     """
     total = GramMatrices(group.d_out, group.d_in, normalize=normalize)
-    stored = Gradients(_store(), calibration_id, group)
+    stored = _gradients(calibration_id, group)
     with threadpool_limits(_settings().worker_threads):
         for gradient in gradients:
             stored.add_to(total, gradient)
@@ -80,9 +82,7 @@ def judged_result(
     count, zero_count, energy = sums
     basis = Basis(U=U, V=V, eigenvalues_in=values_in, eigenvalues_out=values_out, energy=energy)
     with threadpool_limits(_settings().worker_threads):
-        report, U32, V32 = judge(
-            Gradients(_store(), calibration_id, group), judged, basis, _Silent()
-        )
+        report, U32, V32 = judge(_gradients(calibration_id, group), judged, basis, _Silent())
     return GroupResult(
         U=U32,
         V=V32,
@@ -99,6 +99,11 @@ class _Silent:
 
     def step(self, phase: str, completed: int, total: int) -> None:
         pass
+
+
+def _gradients(calibration_id: str, group: GroupSpec) -> Gradients:
+    never = threading.Event()  # a task is not told to stop either
+    return Gradients(_store(), calibration_id, group, lambda read: patiently(read, never))
 
 
 @cache
