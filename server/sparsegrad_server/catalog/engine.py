@@ -36,7 +36,14 @@ from sqlalchemy.orm import Session
 from sparsegrad_shared.errors import InvalidInput
 
 BUSY_SECONDS = 30  # how long a writer waits for another one before it gives up
-CONNECT_SECONDS = 10
+# libpq's: a host that is gone without a word is given up within a minute, not within many.
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
 CONNECTIONS = 40  # at most; as many as there are threads that answer requests
 _KEPT = 5  # connections that stay open when nothing happens
 _MIGRATION = 0x5BA5E6AD  # the key of PostgreSQL's advisory lock; any number, but always this one
@@ -161,7 +168,7 @@ def _postgresql(url: URL) -> Engine:
         pool_pre_ping=True,  # a connection that died while it lay idle is replaced without a word
         max_overflow=CONNECTIONS - _KEPT,
         pool_size=_KEPT,
-        connect_args={"connect_timeout": CONNECT_SECONDS},
+        connect_args=_PATIENCE,
     )
     event.listen(engine, "connect", _configure_postgresql)
     return engine

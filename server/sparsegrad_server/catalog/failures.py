@@ -11,7 +11,9 @@ from sparsegrad_shared.errors import Overloaded, SparseGradError, StorageFull, U
 
 _BUSY_SECONDS = 1.0
 _GONE_SECONDS = 2.0  # what a database takes to start again, or so
-_DISK_FULL = "53100"  # SQLSTATE, PostgreSQL's appendix A
+# SQLSTATE, PostgreSQL's appendix A.
+_DISK_FULL = "53100"
+_BUSY = ("55P03", "40P01")  # waited too long for a lock; one of two that waited for one another
 
 
 def problem_of(error: SQLAlchemyError) -> SparseGradError | None:
@@ -25,6 +27,8 @@ def problem_of(error: SQLAlchemyError) -> SparseGradError | None:
             return _of_sqlite(str(error.orig))
         case OperationalError() if getattr(error.orig, "sqlstate", None) == _DISK_FULL:
             return StorageFull("the disk of the server's catalog is full")
+        case OperationalError() if getattr(error.orig, "sqlstate", None) in _BUSY:
+            return _busy()
         case OperationalError() | InterfaceError() | PoolTimeout():
             return Unavailable(
                 "the server's catalog does not answer at this moment; come again",
@@ -37,5 +41,9 @@ def _of_sqlite(message: str) -> SparseGradError | None:
     if "disk is full" in message:
         return StorageFull("the disk of the server's catalog is full")
     if "database is locked" in message:
-        return Overloaded("the server's catalog is busy; come again", retry_after=_BUSY_SECONDS)
+        return _busy()
     return None
+
+
+def _busy() -> Overloaded:
+    return Overloaded("the server's catalog is busy; come again", retry_after=_BUSY_SECONDS)

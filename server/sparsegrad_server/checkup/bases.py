@@ -11,6 +11,7 @@ from sparsegrad_shared.errors import CorruptFile
 
 from ..catalog.bases import live
 from ..catalog.tables import BasisGroupRow, BasisRow, VersionRow
+from ..store.objects import StorageUnreachable
 from .findings import Notes
 from .parts import Parts
 
@@ -27,6 +28,8 @@ def check_bases(parts: Parts, notes: Notes) -> None:
         except CorruptFile as error:
             if _is_named(parts, digest):  # and not one that was deleted while we looked
                 notes.add(where, error.message, _RESTORE)
+        except StorageUnreachable:  # which says nothing of the basis: no check without the store
+            raise
         except OSError as error:
             notes.add(where, f"it cannot be read: {error.strerror or error}", _RESTORE)
         else:

@@ -24,6 +24,7 @@ from ..catalog import calibrations
 from ..catalog.gradients import Slot, find
 from ..catalog.tables import CalibrationRow, GradientRow
 from ..store.gradients import NUMPY_TYPES, Array, Tensors
+from ..store.objects import StorageUnreachable
 from .findings import Notes
 from .parts import Parts
 
@@ -104,6 +105,8 @@ def _fault(
         tensors = parts.gradients.read(row.calibration_id, group, row.index, form)
     except CorruptFile as error:
         return error.message
+    except StorageUnreachable:  # which says nothing of the gradient: no check without the store
+        raise
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
     return _compare(row, tensors, notes)

@@ -15,8 +15,11 @@ cannot put its bytes where the other's are. Only after the commit is the gradien
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from sparsegrad_shared.calibrations import GradientStored, GroupSpec, Normalization
 from sparsegrad_shared.errors import InvalidInput
@@ -125,7 +128,8 @@ class Uploads:
         try:
             self._write(slot, announced.group, checked.tensors, upload)
         except BaseException:
-            with self._catalog.writing() as session:
+            # If this fails too, the reservation ends by itself, and the first error is the one.
+            with suppress(SQLAlchemyError), self._catalog.writing() as session:
                 gradients.release(session, slot, upload)
             raise
         return Outcome(stored, new=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,8 +123,10 @@ class Objects:
             yield Upload(writer)
         finally:
             if not writer.closed():
-                # Told of an error, it has the parts that were sent removed.
-                writer.__exit__(GeneratorExit, GeneratorExit(), None)
+                # Told of an error, it has the parts that were sent removed. That this may fail too
+                # is nothing to the caller, who hears of the first error.
+                with suppress(StorageUnreachable), _failures():
+                    writer.__exit__(GeneratorExit, GeneratorExit(), None)
 
     def folders(self) -> Iterator[str]:
         """The first parts of the keys that have several."""

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 from support.litter import GROUP, Litter, collected, parts_of, scatter
+from support.object_storage import Bucket
 from support.workbench import Workbench, decaying
 
 from sparsegrad_server.catalog.tables import GradientRow
 from sparsegrad_server.checkup.check import bytes_to_read, check
 from sparsegrad_server.checkup.findings import Finding, Notes
+from sparsegrad_server.store.objects import StorageUnreachable
 
 
 @pytest.fixture
@@ -141,3 +143,14 @@ def test_a_row_that_names_one_which_is_not_there_is_found(local: Litter) -> None
     findings = look(local)
     assert any(found.where == "aliases" and "versions" in found.what for found in findings)
     assert any(found.where.startswith("job ") for found in findings)
+
+
+def test_a_store_that_is_away_ends_the_check_and_accuses_no_gradient(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    litter = scatter(Workbench(tmp_path / "data", **bucket.settings))
+    bucket.remove()
+    findings, notes = collected()
+    with pytest.raises(StorageUnreachable, match="NoSuchBucket"):
+        check(parts_of(litter.bench), notes)
+    assert findings == []
