@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from sparsegrad_server.hosvd import Basis, GramMatrices, compute_basis, principal_angles
 from sparsegrad_server.hosvd.eigen import with_fixed_signs
@@ -53,7 +54,8 @@ def gradients(count: int, d_out: int, d_in: int) -> Iterator[Gradient]:
     right = shared.standard_normal((INNER, d_in), dtype=np.float32) * decay[:, None]
     for step in range(count):
         own = np.random.default_rng(step + 1)
-        gradient = left @ own.standard_normal((INNER, INNER), dtype=np.float32) @ right
+        with threadpool_limits(1):  # BLAS's own threads spin for a while after each product
+            gradient = left @ own.standard_normal((INNER, INNER), dtype=np.float32) @ right
         gradient += 0.05 * own.standard_normal((d_out, d_in), dtype=np.float32)
         yield gradient
 
