@@ -38,7 +38,7 @@ from sparsegrad_shared.errors import (
         ),
         (OperationalError("secret", {}, psycopg.OperationalError("secret")), Unavailable),
         (OperationalError("secret", {}, psycopg.errors.AdminShutdown("secret")), Unavailable),
-        (OperationalError("secret", {}, psycopg.errors.LockNotAvailable("secret")), Unavailable),
+        (OperationalError("secret", {}, psycopg.errors.LockNotAvailable("secret")), Overloaded),
         (InterfaceError("secret", {}, psycopg.InterfaceError("secret")), Unavailable),
         (OperationalError("secret", {}, psycopg.errors.DiskFull("secret")), StorageFull),
         (IntegrityError("secret", {}, psycopg.errors.UniqueViolation("secret")), ServerFault),
