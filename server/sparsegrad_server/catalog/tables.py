@@ -133,6 +133,18 @@ class PhaseRow(Table):
     seconds: Mapped[float]
 
 
+class JobLineRow(Table):
+    """A line of what a job said."""
+
+    __tablename__ = "job_lines"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # from 1
+    at: Mapped[datetime]
+    level: Mapped[str]  # info, warning, error
+    text: Mapped[str] = mapped_column(Text)
+
+
 class BasisRow(Table):
     """A basis whose files are in the store, whole."""
 
@@ -242,6 +254,18 @@ class TokenRow(Table):
     expires: Mapped[datetime | None]
     revoked: Mapped[datetime | None]
     last_used: Mapped[datetime | None]  # to the minute or so
+
+
+class SessionRow(Table):
+    """A browser that has signed in with a token: only the hash of its cookie is kept."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("sessions_by_expiry", "expires"),)
+
+    hash: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the cookie, hexadecimal
+    token_id: Mapped[str] = mapped_column(ForeignKey("tokens.id"))
+    created: Mapped[datetime]
+    expires: Mapped[datetime]
 
 
 class AuditRow(Table):
