@@ -14,14 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch
-from sparsegrad_shared.report import BlockEnergy, GroupReport, Spectrum, TopEntries
+from sparsegrad_shared.report import (
+    BlockEnergy,
+    GradientSample,
+    GroupReport,
+    Spectrum,
+    TopEntries,
+)
 
 from .arrays import FloatArray, scaled, squared_norm
+from .largest import Largest, Mask
+from .sample import sampled
 
 PAPER_DENSITY = 0.01
 DEFAULT_BLOCKS = ((64, 32), (128, 64), (192, 96))  # rows × columns, `method.md` section 3
-
-Mask = NDArray[np.bool_]
 
 
 class HeldOutReport:
@@ -64,6 +70,7 @@ class HeldOutReport:
         self._in_support = 0.0
         self._basis = _Touched()
         self._original = _Touched()
+        self._sample: GradientSample | None = None
 
     def add(self, G: NDArray[Any]) -> None:
         """Judge the basis on one more gradient, D_out × D_in; a zero one says nothing.
@@ -81,8 +88,14 @@ class HeldOutReport:
         entries = np.square(in_basis(values, self._U, self._V))
         self._count += 1
         self._energy += weight * energy
-        self._original = self._original.plus(_top_entries(original, self._kept, weight))
-        self._basis = self._basis.plus(_top_entries(entries, self._kept, weight))
+        top, top_in_basis = Largest(original, self._kept), Largest(entries, self._kept)
+        self._original = self._original.plus(top, weight)
+        self._basis = self._basis.plus(top_in_basis, weight)
+        if self._sample is None:
+            self._sample = GradientSample(
+                original=sampled(original, energy, top),
+                basis=sampled(entries, energy, top_in_basis),
+            )
         for rows, columns in self._blocks:
             held = float(entries[:rows, :columns].sum(dtype=np.float64))
             self._blocks[rows, columns] += weight * held
@@ -107,6 +120,7 @@ class HeldOutReport:
             frozen_support=self._share(self._in_support) if known_support else None,
             spectrum_in=spectrum_in,
             spectrum_out=spectrum_out,
+            sample=self._sample,
         )
 
     def _share(self, held: float) -> float:
@@ -177,19 +191,9 @@ class _Touched(NamedTuple):
     rows: int = 0
     columns: int = 0
 
-    def plus(self, other: _Touched) -> _Touched:
+    def plus(self, largest: Largest, weight: float) -> _Touched:
         return _Touched(
-            self.energy + other.energy, self.rows + other.rows, self.columns + other.columns
+            self.energy + weight * largest.energy,
+            self.rows + largest.rows,
+            self.columns + largest.columns,
         )
-
-
-def _top_entries(squares: FloatArray, kept: int, weight: float) -> _Touched:
-    """What the `kept` largest entries hold; equal to the smallest of them count as touched."""
-    first = max(squares.size - kept, 0)
-    ordered = np.partition(squares.ravel(), first)
-    touched = squares >= max(float(ordered[first]), float(np.finfo(squares.dtype).tiny))
-    return _Touched(
-        energy=weight * float(ordered[first:].sum(dtype=np.float64)),
-        rows=int(touched.any(axis=1).sum()),
-        columns=int(touched.any(axis=0).sum()),
-    )
