@@ -9,7 +9,7 @@ import pytest
 from scipy.linalg.lapack import dsyevd
 
 from sparsegrad_server.hosvd.arrays import Float64Array
-from sparsegrad_server.hosvd.lapack import eigh_in_place
+from sparsegrad_server.hosvd.lapack import REFLECTORS, eigh
 
 
 def symmetric(size: int) -> Float64Array:
@@ -17,12 +17,35 @@ def symmetric(size: int) -> Float64Array:
     return np.asfortranarray(matrix + matrix.T)
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 64, 150])
-def test_the_bits_are_those_of_scipy_s_wrapper(size: int) -> None:
+@pytest.mark.parametrize("size", [1, 2, 3, 26, REFLECTORS, REFLECTORS + 1, REFLECTORS + 2, 300])
+def test_the_eigenpairs_are_those_of_syevd(size: int) -> None:
     expected_values, expected, _ = dsyevd(symmetric(size), lower=1)
-    vectors = symmetric(size)
-    np.testing.assert_array_equal(eigh_in_place(vectors), expected_values)
-    np.testing.assert_array_equal(vectors, expected)
+    values, vectors = eigh(symmetric(size))
+    np.testing.assert_allclose(values, expected_values, atol=1e-13 * np.abs(values).max())
+    np.testing.assert_allclose(np.abs((vectors * expected).sum(axis=0)), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(size), atol=1e-13)
+
+
+@pytest.mark.parametrize("count", [1, 5, REFLECTORS, 299, 300, 1000])
+def test_fewer_columns_are_the_last_of_all(count: int) -> None:
+    values, vectors = eigh(symmetric(300))
+    fewer_values, fewer = eigh(symmetric(300), count)
+    np.testing.assert_array_equal(fewer_values, values)
+    np.testing.assert_allclose(fewer, vectors[:, -count:], atol=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-250, 1e-150, 1e150, 1e250])
+def test_very_small_and_very_large_matrices_are_solved_as_well(scale: float) -> None:
+    values, vectors = eigh(symmetric(200))
+    scaled_values, scaled_vectors = eigh(symmetric(200) * scale)
+    np.testing.assert_allclose(scaled_values, values * scale, atol=1e-13 * scale * values[-1])
+    np.testing.assert_allclose(np.abs((vectors * scaled_vectors).sum(axis=0)), 1.0, rtol=1e-11)
+
+
+def test_a_diagonal_matrix_needs_no_reflectors() -> None:
+    values, vectors = eigh(np.asfortranarray(np.diag(np.arange(200.0))))
+    np.testing.assert_array_equal(values, np.arange(200.0))
+    np.testing.assert_array_equal(np.abs(vectors), np.eye(200))
 
 
 def test_other_threads_go_on_while_it_solves() -> None:
@@ -31,7 +54,7 @@ def test_other_threads_go_on_while_it_solves() -> None:
 
     def solve() -> None:
         entered.set()
-        eigh_in_place(matrix)
+        eigh(matrix)
         solving.set()
 
     thread = threading.Thread(target=solve)
@@ -48,4 +71,4 @@ def test_other_threads_go_on_while_it_solves() -> None:
 )
 def test_what_lapack_would_misread_is_refused(matrix: Float64Array) -> None:
     with pytest.raises(ValueError, match="square float64"):
-        eigh_in_place(matrix)
+        eigh(matrix)
