@@ -45,6 +45,8 @@ from .telemetry.inventory import Inventory
 from .telemetry.metrics import RequestMetrics
 from .telemetry.requests import Observer
 from .telemetry.traces import open_provider, request_tracing
+from .web import routes as web
+from .web import visitors
 
 # What the layers around every route may answer in its place.
 _ANYWHERE = (errors.Forbidden, errors.Overloaded, errors.ServerFault, errors.Unavailable)
@@ -108,10 +110,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.imports = Imports(catalog, stores.bases, settings)
     app.state.comparisons = CapacityLimiter(1)
     problems.install(app)
+    visitors.install(app)
     app.include_router(probes.router, responses=problems.documented(errors.StorageFull))
     app.include_router(pages.router)
     app.include_router(metrics.router, responses=problems.documented(errors.Unauthenticated))
     app.include_router(_version_1())
+    app.include_router(web.router)
     _guard(app, settings, catalog)
     return app
 

@@ -175,9 +175,9 @@ async def _nothing_more() -> Message:
 
 
 def _is_bare(message: Message) -> bool:
-    """Whether an answer is an error that is no problem yet, as the framework's own are."""
+    """Whether an answer is an error that is no problem or page yet, as the framework's own are."""
     kind = Headers(raw=message["headers"]).get("content-type", "")
-    return int(message["status"]) >= 400 and not kind.startswith(PROBLEM_MEDIA_TYPE)
+    return int(message["status"]) >= 400 and not kind.startswith((PROBLEM_MEDIA_TYPE, "text/html"))
 
 
 def _host(header: str) -> str:

@@ -36,6 +36,7 @@ from sparsegrad_shared.errors import (
 from . import context
 from .catalog import failures
 from .store.objects import StorageUnreachable
+from .web.error_page import error_page, wants_page
 
 _log = logging.getLogger(__name__)
 _SHOWN = 200  # characters of a wrong value that are sent back
@@ -66,14 +67,17 @@ def documented(*kinds: type[SparseGradError]) -> dict[int | str, dict[str, Any]]
 
 
 def response_to(problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    """A problem as a response."""
+    """A problem as a response: a page for a browser that shows it, JSON for everybody else."""
     headers = dict(headers or {})
-    if (current := context.request()) is not None:
+    current = context.request()
+    if current is not None:
         problem = problem.model_copy(update={"request_id": current.id})
     if problem.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(problem.retry_after))
     if problem.status == Unauthenticated.status:
         headers["WWW-Authenticate"] = "Bearer"
+    if current is not None and wants_page(current.scope):
+        return error_page(problem, current.path, headers)
     content = problem.model_dump_json(exclude_none=True)
     return Response(content, problem.status, headers, PROBLEM_MEDIA_TYPE)
 

@@ -17,6 +17,7 @@ from sparsegrad_shared.tokens import Scope
 
 from .. import context
 from ..auth.gate import Gate
+from ..auth.limits import Allowance
 from ..auth.principal import Principal
 from ..catalog import Catalog
 from ..ingest.admission import Admission
@@ -29,6 +30,11 @@ from ..store.gradients import GradientStore
 
 # Declares the scheme in the OpenAPI description; that a token is needed is decided below.
 _bearer = HTTPBearer(auto_error=False, description="a token of `sparsegrad-server token create`")
+
+
+def gate_of(request: Request) -> Gate:
+    """What lets requests in."""
+    return cast(Gate, request.app.state.gate)
 
 
 def settings_of(request: Request) -> Settings:
@@ -81,6 +87,7 @@ def draining_of(request: Request) -> threading.Event:
     return cast(threading.Event, request.app.state.draining)
 
 
+GateOf = Annotated[Gate, Depends(gate_of)]
 SettingsOf = Annotated[Settings, Depends(settings_of)]
 DrainingOf = Annotated[threading.Event, Depends(draining_of)]
 CatalogOf = Annotated[Catalog, Depends(catalog_of)]
@@ -108,11 +115,19 @@ def authenticate(
             "this needs a token: Authorization: Bearer sg_…; "
             "`sparsegrad-server token create` makes one"
         )
-    gate = cast(Gate, request.app.state.gate)
     address = request.client.host if request.client else ""
-    principal, allowance = gate.enter(
+    principal, allowance = gate_of(request).enter(
         credentials.credentials, address, datetime.now(UTC), time.monotonic()
     )
+    return admit(principal, allowance)
+
+
+def admit(principal: Principal, allowance: Allowance) -> Principal:
+    """Note whose request this is, and hold it to what its token may still do.
+
+    Raises:
+        Overloaded: when the token comes more often than it may.
+    """
     if (current := context.request()) is not None:
         current.principal, current.allowance = principal, allowance
     if not allowance.granted:

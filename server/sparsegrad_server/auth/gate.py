@@ -19,7 +19,7 @@ from datetime import datetime
 from sparsegrad_shared.errors import Overloaded, Unauthenticated
 
 from ..catalog import Catalog
-from . import tokens
+from . import sessions, tokens
 from .limits import Allowance, Limits, Rate
 from .principal import Principal
 from .use import TokenUse
@@ -72,6 +72,25 @@ class Gate:
             self._failures.take(source, clock)
             raise
         self._remember(digest)
+        self.use.note(principal.token_id, now)
+        return principal, self._requests.take(principal.token_id, clock)
+
+    def resume(self, secret: str, now: datetime, clock: float) -> tuple[Principal, Allowance]:
+        """The holder of a session, and what its token may still do.
+
+        Nothing is counted for the address: browsers show sessions that have ended, and nobody
+        guesses 256 bits.
+
+        Args:
+            secret: what the browser's cookie holds.
+            now: the time, for expiry.
+            clock: seconds of a clock that only goes forward, for the limits.
+
+        Raises:
+            Unauthenticated: when the session, or its token, has ended.
+        """
+        with self._catalog.reading() as session:
+            principal = sessions.find(session, secret, now)
         self.use.note(principal.token_id, now)
         return principal, self._requests.take(principal.token_id, clock)
 

@@ -106,6 +106,15 @@ def find(session: Session, digest: str, now: datetime) -> Principal:
     row = session.scalars(select(TokenRow).where(TokenRow.hash == digest)).one_or_none()
     if row is None:
         raise Unauthenticated("this token is not known here: is it for another server?")
+    return holder(row, now)
+
+
+def holder(row: TokenRow, now: datetime) -> Principal:
+    """Whose token a row is.
+
+    Raises:
+        Unauthenticated: when it has expired or been revoked.
+    """
     if row.revoked is not None:
         raise Unauthenticated(f"token {row.name!r} was revoked at {row.revoked:%Y-%m-%d %H:%M} UTC")
     if row.expires is not None and row.expires <= now:

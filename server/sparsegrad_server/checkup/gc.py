@@ -10,6 +10,7 @@ from .spare_audit import spare_audit
 from .spare_bases import spare_bases, spare_set_aside
 from .spare_calibrations import spare_calibrations, spare_expired
 from .spare_folders import spare_imports, spare_partials, spare_staging
+from .spare_sessions import spare_sessions
 from .spare_slots import spare_slots
 
 # Expired calibrations first: what their rows named is then spare as well.
@@ -23,6 +24,7 @@ _KINDS: tuple[Callable[[Parts, Age], Iterator[Spare]], ...] = (
     spare_bases,
     spare_set_aside,
     spare_audit,
+    spare_sessions,
 )
 
 

@@ -1,0 +1,19 @@
+"""Which pages there are."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import RedirectResponse
+
+from . import sign_in, static_files
+from .visitors import HOME
+
+router = APIRouter(include_in_schema=False)
+router.include_router(static_files.router)
+router.include_router(sign_in.router)
+
+
+@router.get("/", status_code=303)
+def go_home() -> RedirectResponse:
+    """The first page is the list of bases."""
+    return RedirectResponse(HOME, status_code=303)

@@ -1,0 +1,73 @@
+"""Values as people read them: sizes, ages, shares. Used by templates as filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
+_AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
+
+
+def size(count: int) -> str:
+    """Bytes, in the largest decimal unit of which there is at least one: 1.5 MB."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in _UNITS:
+        value /= 1000
+        if value < 999.5 or unit == _UNITS[-1]:
+            break
+    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+
+
+def age(then: datetime, now: datetime) -> str:
+    """How long ago something was, in its largest unit: 3 days ago."""
+    seconds = (now - then).total_seconds()
+    for unit, length in _AGES:
+        if seconds >= length:
+            return f"{plural(int(seconds // length), unit)} ago"
+    return "just now"
+
+
+def moment(then: datetime | None) -> str:
+    """A time to the minute, in UTC; a dash when there is none."""
+    return "–" if then is None else f"{then:%Y-%m-%d %H:%M} UTC"
+
+
+def machine_time(then: datetime) -> str:
+    """A time as programs read it, for `<time datetime>`."""
+    return then.isoformat(timespec="seconds")
+
+
+def share(value: float | None) -> str:
+    """A share of one as a percentage; a dash when it is not known."""
+    return "–" if value is None else f"{100 * value:.1f}%"
+
+
+def number(value: float) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def plural(count: int, word: str) -> str:
+    """How many there are of something that takes an s."""
+    return f"{number(count)} {word}{'' if count == 1 else 's'}"
+
+
+def short(digest: str) -> str:
+    """A digest's first digits, as people tell one from another."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "size": size,
+    "age": age,
+    "moment": moment,
+    "machine_time": machine_time,
+    "share": share,
+    "number": number,
+    "plural": plural,
+    "short": short,
+}
