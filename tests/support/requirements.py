@@ -7,7 +7,8 @@ from typing import NoReturn
 
 import pytest
 
-# Names, comma-separated, of what a run may not do without: `postgresql`, `s3`. `.ci/run` sets it.
+# Names, comma-separated, of what a run may not do without: `postgresql`, `s3`, `browser`. `.ci/run`
+# sets it.
 VARIABLE = "TESTS_REQUIRE"
 
 

@@ -61,20 +61,22 @@ class Log:
 
 
 class Serving:
-    """A running `serve`, without a worker.
+    """A running `serve`.
 
     Args:
         data: the data folder.
+        worker: whether it runs its jobs too.
         settings: settings that differ from the defaults, as the environment has them.
     """
 
-    def __init__(self, data: Path, **settings: object) -> None:
+    def __init__(self, data: Path, *, worker: bool = False, **settings: object) -> None:
         settings = {"min_free_bytes": 0, **settings}
         named = {f"SPARSEGRAD_{name.upper()}": str(value) for name, value in settings.items()}
         self.catalog = Catalog(Settings(data=data).catalog_address)
         self.log = Log()
+        serve = [sys.executable, "-m", "sparsegrad_server", "serve", "--port", "0"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "sparsegrad_server", "serve", "--port", "0", "--no-worker"],
+            serve if worker else [*serve, "--no-worker"],
             env=os.environ | named | {"SPARSEGRAD_DATA": str(data), "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,
