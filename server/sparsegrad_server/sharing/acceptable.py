@@ -34,12 +34,12 @@ from sparsegrad_shared.framing import (
     FrameHeader,
     parse_header,
 )
-from sparsegrad_shared.report import BasisReport
+from sparsegrad_shared.report import BasisReport, GradientSample
 
 from ..store.gradients import NUMPY_TYPES, Array
 from .orthonormal import PROBES, TOLERANCE, deviation
 
-MAX_REPORT_BYTES = 16 << 20
+MAX_REPORT_BYTES = 32 << 20  # 1,000 groups, each with its spectra and its picture
 
 
 def check_manifest(manifest: BasisManifest, limit: int) -> None:
@@ -100,6 +100,22 @@ def check_report(content: bytes, manifest: BasisManifest) -> None:
     named = [group.name for group in manifest.groups]
     if judged != named:
         raise InvalidInput(f"{REPORT_FILE}: expected groups {named}, found {judged}")
+    for group, said in zip(manifest.groups, report.groups, strict=True):
+        if said.sample is not None:
+            _check_sample(group, said.sample)
+
+
+def _check_sample(group: BasisGroup, sample: GradientSample) -> None:
+    for where, matrix, expected in (
+        ("original", sample.original, (group.d_out, group.d_in)),
+        ("basis", sample.basis, (group.rank_out, group.rank_in)),
+    ):
+        found = matrix.rows, matrix.columns
+        if found != expected:
+            raise InvalidInput(
+                f"{REPORT_FILE}: group {group.name}: expected a sample in the {where} space of "
+                f"{expected[0]} x {expected[1]}, found {found[0]} x {found[1]}"
+            )
 
 
 def _check_unique(what: str, names: Iterable[str]) -> None:
