@@ -13,6 +13,7 @@ from .errors import Problem
 from .references import Segment
 
 JobState = Literal["queued", "leased", "done", "failed"]
+LineLevel = Literal["info", "warning", "error"]
 JOB_EVENT = "job"  # the server-sent event that carries a JobStatus
 
 
@@ -45,3 +46,33 @@ class JobStatus(Answer):
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in ("done", "failed")
+
+
+class JobLine(Answer):
+    """Something that a job said.
+
+    Attributes:
+        number: of the line, rising; where numbers are missing, lines were left out.
+        at: when it was said.
+        level: how grave it is.
+        text: in words.
+    """
+
+    number: int
+    at: datetime
+    level: LineLevel
+    text: str
+
+
+class JobLog(Answer):
+    """A page of what a job said, oldest first.
+
+    Attributes:
+        lines: the lines.
+        left_out: lines that were here and are not kept, since the job said too much.
+        next: `after` of the next page; none when there is nothing further so far.
+    """
+
+    lines: tuple[JobLine, ...]
+    left_out: int = 0
+    next: int | None = None

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from sparsegrad_shared.jobs import JOB_EVENT, JobStatus
+from sparsegrad_shared.jobs import JOB_EVENT, JobLog, JobStatus
 from sparsegrad_shared.references import Segment
+from sparsegrad_shared.search import MAX_PAGE
 
-from ..catalog import Catalog, jobs
+from ..catalog import Catalog, job_lines, jobs
 from .dependencies import CatalogOf, DrainingOf, Reader
 
 LOOK_SECONDS = 0.25  # between two looks at a job that someone listens to
@@ -38,6 +39,21 @@ VisibleJob = Annotated[JobStatus, Depends(_visible)]
 def get_job(job: VisibleJob) -> JobStatus:
     """A job's present state."""
     return job
+
+
+@router.get("/{job_id}/log")
+def read_job_log(
+    job: VisibleJob,
+    catalog: CatalogOf,
+    after: Annotated[int, Query(ge=0, lt=1 << 63, description="`next` of the page before")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+) -> JobLog:
+    """What a job has said, in all its attempts, oldest first.
+
+    Of a job that said very much, the first lines and the last ones are kept.
+    """
+    with catalog.reading() as session:
+        return job_lines.read(session, job.id, limit, after)
 
 
 @router.get("/{job_id}/events", response_class=EventSourceResponse)

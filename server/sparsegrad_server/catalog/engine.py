@@ -6,7 +6,7 @@ one order, so that no two transactions wait for one another:
 
 1. the calibration: uploads share it, its finish and its expiry take it alone;
 2. slots; an expiry, which no upload runs beside, after the jobs;
-3. jobs, those of one calibration together;
+3. jobs, those of one calibration together; who says a line for one has it locked;
 4. the namespace, alone: its quota, and all that its names mean (versions, aliases, tags, pins);
 5. the row of a basis, which whoever names the basis shares, and its removal takes alone;
 6. the sums over the phases of jobs.

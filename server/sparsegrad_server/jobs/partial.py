@@ -13,9 +13,8 @@ begins anew from the gradients: it is a saving of time and never the only copy o
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,6 @@ from .lineage import lineage_digest
 _NAME = re.compile(r"(?P<gradients>\d+)-(?P<hex>[0-9a-f]{64})\.safetensors")
 _MATRICES = ("A_in", "A_out", "energy")  # float64
 _COUNTS = ("counts", "normalize")  # whole numbers, kept as text
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,11 +57,13 @@ class PartialSums:
     Args:
         folder: where they are kept.
         staging: where they are written first; on the same file system.
+        warn: told of what is passed over.
     """
 
-    def __init__(self, folder: Path, staging: Staging) -> None:
+    def __init__(self, folder: Path, staging: Staging, warn: Callable[[str], None]) -> None:
         self._folder = folder
         self._staging = staging
+        self._warn = warn
 
     def gradients(self, group: str) -> int:
         """How many gradients of a group are summed, as far as the name of the file tells."""
@@ -76,7 +75,9 @@ class PartialSums:
             try:
                 gram = _read(found, rows)
             except (CorruptFile, OSError) as error:
-                _log.warning("partial sum of %s passed over, summing anew: %s", group, error)
+                # Where this server keeps its files is nothing for who reads a job's log.
+                why = str(error).replace(str(found.path), found.path.name)
+                self._warn(f"a partial sum of {group} is passed over, and summed anew: {why}")
             else:
                 return PartialSum(gram, found.gradients)
         return None

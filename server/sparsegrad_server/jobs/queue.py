@@ -19,19 +19,21 @@ passes over those that others have locked, so that workers do not queue for one 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import and_, case, or_, select
-from sqlalchemy.orm import Session, aliased
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from sparsegrad_shared.errors import JobFailed, Problem
 
 from ..catalog import phases
 from ..catalog.inserting import insert_if_absent
 from ..catalog.tables import JobRow
+from .choosing import first_claimable, lock_jobs
+from .saying import done, say
 
 JobKind = Literal["accumulate", "publish"]
 
@@ -75,7 +77,9 @@ def enqueue_publish(session: Session, calibration_id: str, now: datetime | None 
     """
     row = _job_of(session, calibration_id, "publish", now or datetime.now(UTC))
     if row.state == "failed":
-        _queue_anew(row, now or datetime.now(UTC))
+        now = now or datetime.now(UTC)
+        _queue_anew(row, now)
+        say(session, row, "info", "finished again after a failure: queued anew", now)
     return row
 
 
@@ -86,22 +90,28 @@ def claim(session: Session, worker: str, now: datetime, duration: timedelta) -> 
     """
     mine: set[str] = set()  # calibrations whose jobs this transaction has locked
     others: set[str] = set()  # and those of which another one has
-    while (row := _first_claimable(session, now, others)) is not None:
+    while (row := first_claimable(session, now, others)) is not None:
         if row.calibration_id not in mine:
             # What was read before the lock may have changed: lock, then look again.
-            locked = _lock_jobs(session, row.calibration_id)
+            locked = lock_jobs(session, row.calibration_id)
             (mine if locked else others).add(row.calibration_id)
             continue
         if row.attempts >= MAX_ATTEMPTS:
-            _end_exhausted(row, now)
+            _end_exhausted(session, row, now)
             session.flush()
             continue
+        if row.state == "leased":
+            lost = f"worker {row.worker} was lost while {row.phase!r}: its lease ran out"
+            say(session, row, "warning", lost, now)
         row.state = "leased"
         row.worker = worker
         row.fence += 1
         row.attempts += 1
         row.leased_until = now + duration
         row.updated = now
+        if row.kind == "publish" or row.attempts > 1:
+            taken = f"attempt {row.attempts} of {MAX_ATTEMPTS}: worker {worker} has it"
+            say(session, row, "info", taken, now)
         kind: JobKind = "publish" if row.kind == "publish" else "accumulate"
         return Lease(row.id, row.calibration_id, kind, worker, row.fence)
     return None
@@ -129,9 +139,15 @@ def extend(session: Session, lease: Lease, now: datetime, duration: timedelta) -
 
 
 def report(
-    session: Session, lease: Lease, phase: str, completed: int, total: int, now: datetime
+    session: Session,
+    lease: Lease,
+    phase: str,
+    completed: int,
+    total: int,
+    now: datetime,
+    lines: Iterable[str] = (),
 ) -> None:
-    """Write down how far the job is.
+    """Write down how far the job is, and what it has to say to that.
 
     Raises:
         LeaseLost: when it is another's by now, or ended.
@@ -139,6 +155,8 @@ def report(
     row = held(session, lease)
     phases.enter(session, row, phase, now)
     row.completed, row.total, row.updated = completed, total, now
+    for line in lines:
+        say(session, row, "info", line, now)
 
 
 def complete(session: Session, lease: Lease, now: datetime, version: int | None = None) -> None:
@@ -150,6 +168,11 @@ def complete(session: Session, lease: Lease, now: datetime, version: int | None 
     row = held(session, lease)
     row.version = version
     row.error = None
+    if row.phase_began is not None:
+        seconds = (now - row.phase_began).total_seconds()
+        say(session, row, "info", done(row.phase, seconds), now)
+    if version is not None:
+        say(session, row, "info", f"published as version {version}", now)
     phases.enter(session, row, "done", now)
     row.completed = row.total
     _end(row, "done", now)
@@ -163,6 +186,7 @@ def fail(session: Session, lease: Lease, problem: Problem, now: datetime) -> Non
     """
     row = held(session, lease)
     row.error = problem.model_dump_json()
+    say(session, row, "error", problem.detail, now)
     _end(row, "failed", now)
 
 
@@ -175,10 +199,14 @@ def retry(session: Session, lease: Lease, problem: Problem, now: datetime) -> No
     row = held(session, lease)
     row.error = problem.model_dump_json()
     if row.attempts >= MAX_ATTEMPTS:
+        given_up = f"{problem.detail}; that was attempt {row.attempts}, the last"
+        say(session, row, "error", given_up, now)
         _end(row, "failed", now)
         return
+    rest = FIRST_REST_SECONDS * 2 ** (row.attempts - 1)
+    say(session, row, "warning", f"{problem.detail}; tried again in {rest:g} s", now)
     _give_back(row, now)
-    row.leased_until = now + timedelta(seconds=FIRST_REST_SECONDS * 2 ** (row.attempts - 1))
+    row.leased_until = now + timedelta(seconds=rest)
 
 
 def release(session: Session, lease: Lease, now: datetime) -> None:
@@ -189,6 +217,7 @@ def release(session: Session, lease: Lease, now: datetime) -> None:
     """
     row = held(session, lease)
     row.attempts -= 1
+    say(session, row, "info", "given back: its worker was asked to stop", now)
     _give_back(row, now)
 
 
@@ -226,44 +255,6 @@ def _insert(session: Session, calibration_id: str, kind: JobKind, now: datetime)
     )
 
 
-def _lock_jobs(session: Session, calibration_id: str) -> bool:
-    """Lock all jobs of a calibration without waiting; False when another has one of them."""
-    jobs = select(JobRow.id).where(JobRow.calibration_id == calibration_id)
-    locked = session.scalars(jobs.with_for_update(skip_locked=True)).all()
-    return len(locked) == len(session.scalars(jobs).all())
-
-
-def _first_claimable(session: Session, now: datetime, passed_over: set[str]) -> JobRow | None:
-    """The job that is next, of those that wait, or whose lease ran out.
-
-    None of a calibration of which a worker has another job, or of those that are passed over.
-    """
-    other = aliased(JobRow)
-    busy = (
-        select(other.id)
-        .where(
-            other.calibration_id == JobRow.calibration_id,
-            other.id != JobRow.id,
-            other.state == "leased",
-            other.leased_until > now,
-        )
-        .exists()
-    )
-    publications_first = case((JobRow.kind == "publish", 0), else_=1)
-    return session.scalars(
-        select(JobRow)
-        .where(_free(now), ~busy, JobRow.calibration_id.not_in(passed_over))
-        .order_by(publications_first, JobRow.created, JobRow.id)
-        .limit(1),
-        execution_options={"populate_existing": True},
-    ).first()
-
-
-def _free(now: datetime) -> ColumnElement[bool]:
-    rested = or_(JobRow.leased_until.is_(None), JobRow.leased_until <= now)
-    return and_(JobRow.state.in_(("queued", "leased")), rested)
-
-
 def _queue_anew(row: JobRow, now: datetime) -> None:
     row.attempts = 0
     row.error = None
@@ -287,10 +278,11 @@ def _end(row: JobRow, state: Literal["done", "failed"], now: datetime) -> None:
     row.updated = now
 
 
-def _end_exhausted(row: JobRow, now: datetime) -> None:
+def _end_exhausted(session: Session, row: JobRow, now: datetime) -> None:
     lost = JobFailed(
         f"{row.attempts} workers were lost while {row.phase!r}: killed, perhaps for want of "
         "memory; see the workers' logs, then finish the calibration again"
     )
     row.error = row.error or lost.to_problem().model_dump_json()
+    say(session, row, "error", lost.message, now)
     _end(row, "failed", now)

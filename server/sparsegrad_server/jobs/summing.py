@@ -89,6 +89,9 @@ class RunningSum:
         empty = GramMatrices(group.d_out, group.d_in, normalize=work.manifest.options.normalize)
         self._partial = work.partials.load(group.name, rows) or PartialSum(empty)
         self._work, self._group, self._rows = work, group, rows
+        if self.gradients and work.lease.kind == "publish":
+            kept = f"{self.gradients} of {len(rows)} gradients of {group.name}"
+            work.monitor.say("info", f"{kept} were summed already: going on from there")
         self._kept, self._kept_at = self.gradients, time.monotonic()
 
     @property

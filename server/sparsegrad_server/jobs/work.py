@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.calibrations import CalibrationManifest, GroupSpec
+from sparsegrad_shared.jobs import LineLevel
 
 from ..catalog import Catalog, calibrations, gradients
 from ..catalog.tables import GradientRow
@@ -27,6 +28,7 @@ from .gradients import Gradients
 from .partial import PartialSums
 from .patience import patiently
 from .queue import Lease, LeaseLost
+from .saying import PhaseLog, say
 
 if TYPE_CHECKING:
     from .executors.base import Executor
@@ -67,14 +69,23 @@ class Monitor:
         self._on_phase = on_phase
         self._lost = threading.Event()
         self._phase = ""
+        self._phases = PhaseLog()
         self._written = 0.0
 
     def lose(self) -> None:
         """Have the job end at its next step, since its lease is another's."""
         self._lost.set()
 
-    def step(self, phase: str, completed: int, total: int) -> None:
+    def step(
+        self, phase: str, completed: int, total: int, parts: Sequence[str] | None = None
+    ) -> None:
         """Tell how far the job is; written down when it is news, or a while has passed.
+
+        Args:
+            phase: what is being done, in words.
+            completed: units of it that are done.
+            total: units of it in all.
+            parts: the phases that this one is made of, where several groups are under way.
 
         Raises:
             Stopped: when the worker shall stop.
@@ -87,14 +98,28 @@ class Monitor:
         now = time.monotonic()
         if phase == self._phase and now - self._written < REPORT_SECONDS:
             return
+        lines: list[str] = []
         if phase != self._phase:
             self._on_phase(phase)
+            lines = self._phases.enter([phase] if parts is None else parts, now)
         self.write(
             lambda session: queue.report(
-                session, self._lease, phase, completed, total, datetime.now(UTC)
+                session, self._lease, phase, completed, total, datetime.now(UTC), lines
             )
         )
         self._phase, self._written = phase, now
+
+    def say(self, level: LineLevel, text: str) -> None:
+        """Say a line of the job's log.
+
+        Raises:
+            LeaseLost: when the job is another worker's by now.
+        """
+
+        def transact(session: Session) -> None:
+            say(session, queue.held(session, self._lease), level, text, datetime.now(UTC))
+
+        self.write(transact)
 
     def wait(self, seconds: float) -> None:
         """Let some time pass, but no more once the worker shall stop."""
@@ -166,7 +191,9 @@ class Work:
         """The calibration's partial sums."""
         staging = Staging(self.folder / "staging")
         staging.sweep(timedelta(0), datetime.now(UTC))  # of workers that died: we are alone here
-        return PartialSums(self.folder / "sums", staging)
+        return PartialSums(
+            self.folder / "sums", staging, lambda text: self.monitor.say("warning", text)
+        )
 
     def rows(self, group: GroupSpec) -> list[GradientRow]:
         """The stored gradients of a group, fitted and held out, rising by index."""

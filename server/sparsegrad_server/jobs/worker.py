@@ -134,8 +134,6 @@ class Worker:
 
     def _do(self, work: Work) -> None:
         lease = work.lease
-        level = logging.INFO if lease.kind == "publish" else logging.DEBUG  # which is every second
-        _log.log(level, "job %s: %s of %s", lease.job_id, lease.kind, lease.calibration_id)
         try:
             _RUN[lease.kind](work)
         except Stopped:
@@ -143,7 +141,6 @@ class Worker:
         except LeaseLost:
             raise
         except SparseGradError as error:
-            _log.warning("job %s failed: %s", lease.job_id, error)
             problem = error.to_problem()
             work.write(lambda session: queue.fail(session, lease, problem, datetime.now(UTC)))
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must not hang

@@ -51,6 +51,7 @@ NEEDS: dict[Route, Scope | None] = {
     ("PUT", f"{_CALIBRATION}/gradients/{{group}}/{{index}}"): "write",
     ("GET", "/v1/jobs/{job_id}"): "read",
     ("GET", "/v1/jobs/{job_id}/events"): "read",
+    ("GET", "/v1/jobs/{job_id}/log"): "read",
     ("GET", "/v1/bases"): "read",
     ("GET", "/v1/bases/{a}/diff/{b}"): "read",
     ("GET", _VERSION): "read",

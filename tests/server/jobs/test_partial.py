@@ -18,8 +18,13 @@ GROUP = group_of()
 
 
 @pytest.fixture
-def sums(tmp_path: Path) -> PartialSums:
-    return PartialSums(tmp_path / "sums", Staging(tmp_path / "staging"))
+def warnings() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def sums(tmp_path: Path, warnings: list[str]) -> PartialSums:
+    return PartialSums(tmp_path / "sums", Staging(tmp_path / "staging"), warnings.append)
 
 
 @pytest.fixture
@@ -59,8 +64,8 @@ def test_only_the_furthest_is_kept(
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
-def test_a_damaged_file_is_passed_over(
-    sums: PartialSums, rows: list[GradientRow], tmp_path: Path, damage: str
+def test_a_damaged_file_is_passed_over_and_said_to_be(
+    sums: PartialSums, rows: list[GradientRow], tmp_path: Path, damage: str, warnings: list[str]
 ) -> None:
     sums.save("up", rows, summed(3))
     (path,) = (tmp_path / "sums" / "up").iterdir()
@@ -68,6 +73,9 @@ def test_a_damaged_file_is_passed_over(
     content[len(content) // 2] ^= 1
     path.write_bytes({"flipped": content, "cut": content[:-9], "emptied": b""}[damage])
     assert sums.load("up", rows) is None
+    (warning,) = warnings
+    assert warning.startswith("a partial sum of up is passed over, and summed anew: ")
+    assert str(tmp_path) not in warning
 
 
 def test_a_sum_of_other_gradients_is_passed_over(

@@ -96,7 +96,8 @@ class DaskExecutor(Executor):
                 _await_workers(self._client, work)
                 act(self._client)
             except ClusterLost as lost:
-                _log.warning("job %s: the Dask cluster was lost: %s", work.lease.job_id, lost)
+                _log.warning("job %s: %s", work.lease.job_id, lost)  # its addresses are not for all
+                work.monitor.say("warning", "the Dask cluster was lost: connecting to it anew")
                 self.close()
                 work.monitor.wait(RETRY_SECONDS)
             else:
@@ -119,8 +120,8 @@ def _compute_all(client: Client, work: Work, take: Take, done: set[str]) -> None
     sizes = [3 * 8 * (group.d_out**2 + group.d_in**2) for group in groups]
     lanes = min(MOST_LANES, max(1, fitting(sizes, worker_memory(work.settings))))
     estimate = told(needs, lanes)
-    _log.info("job %s: %s", work.lease.job_id, estimate)
-    work.monitor.step(estimate, 0, len(groups))
+    work.monitor.say("info", estimate)
+    work.monitor.step(estimate, 0, len(groups), parts=())
     taking = threading.Lock()
     work.partials  # noqa: B018 - made before there are several threads, since making it sweeps
 

@@ -6,11 +6,19 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from typing import Protocol
 
 from sparsegrad_shared.errors import SparseGradError
 
 from ..gradients import Steps
 from ..work import Stopped
+
+
+class JointSteps(Protocol):
+    """Where several groups at once say how far they are; raises when they must not go on."""
+
+    def step(self, phase: str, completed: int, total: int, parts: Sequence[str]) -> None:
+        """Tell how far they are; `parts` has the phase of each."""
 
 
 class SharedSteps:
@@ -20,7 +28,7 @@ class SharedSteps:
         monitor: the job's.
     """
 
-    def __init__(self, monitor: Steps) -> None:
+    def __init__(self, monitor: JointSteps) -> None:
         self._monitor = monitor
         self._lock = threading.Lock()
         self._now: dict[str, tuple[str, int, int]] = {}
@@ -44,7 +52,7 @@ class SharedSteps:
             phases, done, totals = zip(*self._now.values(), strict=True)
             if len(phases) > 1:
                 phase = f"computing {len(phases)} groups at once: {'; '.join(phases)}"
-            self._monitor.step(phase, sum(done), sum(totals))
+            self._monitor.step(phase, sum(done), sum(totals), phases)
 
     def end(self, name: str) -> None:
         """A group is done."""
@@ -64,7 +72,7 @@ class _OwnSteps:
 
 
 def in_lanes(
-    names: Sequence[str], lanes: int, monitor: Steps, do: Callable[[int, Steps], None]
+    names: Sequence[str], lanes: int, monitor: JointSteps, do: Callable[[int, Steps], None]
 ) -> None:
     """Call `do(place, steps)` for every name's place, as many at once as there are lanes.
 

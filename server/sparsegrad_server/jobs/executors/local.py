@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 
@@ -20,8 +19,6 @@ from .base import Executor, GroupResult, Take
 from .lanes import in_lanes
 from .memory import worker_memory
 from .plan import GIB, needs_of, plan_groups, told
-
-_log = logging.getLogger(__name__)
 
 
 class LocalExecutor(Executor):
@@ -42,8 +39,8 @@ class LocalExecutor(Executor):
         threads = work.settings.worker_threads
         waves = plan_groups(needs, memory, threads)
         estimate = told(needs, max(wave.lanes for wave in waves))
-        _log.info("job %s: %s; %.1f GiB are free", work.lease.job_id, estimate, memory / GIB)
-        work.monitor.step(estimate, 0, len(groups))
+        work.monitor.say("info", f"{estimate}; {memory / GIB:.1f} GiB are free")
+        work.monitor.step(estimate, 0, len(groups), parts=())
         taking = threading.Lock()
         work.partials  # noqa: B018 - made before there are several threads, since making it sweeps
 

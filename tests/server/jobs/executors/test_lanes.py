@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -17,9 +18,11 @@ class Heard:
 
     def __init__(self) -> None:
         self.steps: list[tuple[str, int, int]] = []
+        self.parts: list[tuple[str, ...]] = []
 
-    def step(self, phase: str, completed: int, total: int) -> None:
+    def step(self, phase: str, completed: int, total: int, parts: Sequence[str]) -> None:
         self.steps.append((phase, completed, total))
+        self.parts.append(tuple(parts))
 
 
 def test_one_group_s_steps_are_told_as_they_are() -> None:
@@ -44,6 +47,7 @@ def test_the_steps_of_groups_at_once_are_added_up() -> None:
         ("summing up", 3, 5),
         ("computing 2 groups at once: summing up; judging down", 4, 7),
     ]
+    assert heard.parts == [("summing up",), ("summing up", "judging down")]
 
 
 def test_no_more_run_at_once_than_there_are_lanes() -> None:
