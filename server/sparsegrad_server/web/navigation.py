@@ -40,6 +40,4 @@ ITEMS = (
 
 def items_for(principal: Principal) -> list[Item]:
     """The links that lead the holder of a token somewhere."""
-    return [
-        item for item in ITEMS if SCOPES.index(principal.scope) >= SCOPES.index(item.scope)
-    ]
+    return [item for item in ITEMS if SCOPES.index(principal.scope) >= SCOPES.index(item.scope)]

@@ -129,7 +129,7 @@ def forget(request: Request, response: Response) -> None:
 def local(path: str | None) -> str:
     """A path of this server to go on to, with its query: the one that is asked for, if it is one.
 
-    Another server's address (`https://…`, `//host`, `/\\host`) is none, and `HOME` instead.
+    Another server's address (`https://…`, `//host`, either with backslashes) becomes `HOME`.
     """
     if path is None or not path.startswith("/") or "\\" in path or not path.isprintable():
         return HOME

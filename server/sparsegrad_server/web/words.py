@@ -6,8 +6,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+NONE = "\N{EN DASH}"  # where there is no value
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
-_AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
+_AGES = (
+    ("year", 31_557_600),
+    ("month", 2_629_800),
+    ("day", 86_400),
+    ("hour", 3600),
+    ("minute", 60),
+)
 
 
 def size(count: int) -> str:
@@ -33,7 +40,7 @@ def age(then: datetime, now: datetime) -> str:
 
 def moment(then: datetime | None) -> str:
     """A time to the minute, in UTC; a dash when there is none."""
-    return "–" if then is None else f"{then:%Y-%m-%d %H:%M} UTC"
+    return NONE if then is None else f"{then:%Y-%m-%d %H:%M} UTC"
 
 
 def machine_time(then: datetime) -> str:
@@ -43,7 +50,7 @@ def machine_time(then: datetime) -> str:
 
 def share(value: float | None) -> str:
     """A share of one as a percentage; a dash when it is not known."""
-    return "–" if value is None else f"{100 * value:.1f}%"
+    return NONE if value is None else f"{100 * value:.1f}%"
 
 
 def number(value: float) -> str:
