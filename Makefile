@@ -43,6 +43,10 @@ bench: $(VENV)/.development  ## Run the benchmarks of speed and memory
 	$(BIN)/python benchmarks/selection.py
 	$(BIN)/python benchmarks/training.py
 
+.PHONY: screenshots
+screenshots: $(VENV)/.development  ## Draw the pictures of the dashboard's pages in docs/screenshots (needs Chromium)
+	PYTHONPATH=tests $(BIN)/python tests/browser/screenshots.py
+
 .PHONY: clean
 clean:  ## Remove the virtual environment and the built documentation
 	rm -rf $(VENV) build

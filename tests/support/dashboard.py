@@ -20,6 +20,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select
+
+from sparsegrad_server.catalog.tables import CalibrationRow
+from sparsegrad_shared.tokens import Scope
 
 from .minilm import calibrate_minilm, task
 from .serving import Serving
@@ -29,6 +33,25 @@ LAYERS = "team/minilm-layers"
 SECRET = "other/minilm-secret"
 TAGS = ("cola", "nightly")
 GROUPS = ("intermediate", "output")
+
+# Every page that a test walks, and the scope of who looks at it; None for nobody.
+PAGES: dict[str, Scope | None] = {
+    "sign-in": None,
+    "bases": "read",
+    "bases-none-found": "read",
+    "basis": "read",
+    "basis-of-many-groups": "read",
+    "compare-choose": "read",
+    "compare": "read",
+    "calibrations": "read",
+    "calibration": "read",
+    "jobs": "read",
+    "job": "read",
+    "tokens": "admin",
+    "system": "admin",
+    "reference": None,
+    "not-found": "read",
+}
 
 # A test signs in and loads pages faster than people do.
 _SETTINGS = {"requests_per_second": 1000, "request_burst": 1000}
@@ -50,6 +73,31 @@ def make_bases(data: Path, home: Path) -> None:
         calibrate_minilm(prepared, url, server.token("other"), SECRET, steps=2, rank=64)
         with server.client() as client:
             name_version(client, BASIS, 1, "prod")
+
+
+def paths_of(server: Serving) -> dict[str, str]:
+    """Where each of `PAGES` is on a server over these bases."""
+    with server.catalog.reading() as session:
+        of_namespace = select(CalibrationRow).where(CalibrationRow.namespace == "team")
+        calibration = session.scalars(of_namespace.order_by(CalibrationRow.created)).first()
+        assert calibration is not None
+    return {
+        "sign-in": "/sign-in",
+        "bases": "/bases",
+        "bases-none-found": "/bases?q=nothing-like-this",
+        "basis": f"/bases/{BASIS}/1",
+        "basis-of-many-groups": f"/bases/{LAYERS}/1",
+        "compare-choose": "/compare",
+        "compare": f"/compare?a={BASIS}@1&b={BASIS}@2",
+        "calibrations": "/calibrations",
+        "calibration": f"/calibrations/{calibration.id}",
+        "jobs": "/jobs",
+        "job": f"/jobs/{calibration.job_id}",
+        "tokens": "/tokens",
+        "system": "/system",
+        "reference": "/docs",
+        "not-found": "/bases/team/no-such-basis/1",
+    }
 
 
 def name_version(client: httpx.Client, name: str, version: int, alias: str) -> None:
@@ -94,3 +142,9 @@ def dashboard(made_bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.copytree(made_bases, data)
     with serving(data) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def paths(dashboard: Serving) -> dict[str, str]:
+    """Where each page is."""
+    return paths_of(dashboard)
