@@ -23,6 +23,7 @@ from sparsegrad_shared.errors import (
     ServerUnreachable,
     SparseGradError,
 )
+from sparsegrad_shared.progress import Progress, ignore
 from sparsegrad_shared.references import BasisReference
 
 from .basis import Basis, GroupBasis
@@ -39,7 +40,11 @@ _in_use: weakref.WeakValueDictionary[tuple[str, str], GroupBasis] = weakref.Weak
 
 
 def fetch_basis(
-    reference: str | Path, server: str | None = None, token: str | None = None
+    reference: str | Path,
+    server: str | None = None,
+    token: str | None = None,
+    *,
+    progress: Progress = ignore,
 ) -> Basis:
     """Fetch a basis by name, version, alias or digest, or from files.
 
@@ -53,6 +58,7 @@ def fetch_basis(
             `Path`.
         server: the server's address; `SPARSEGRAD_SERVER` or the embedded server when None.
         token: proves who asks; `SPARSEGRAD_TOKEN` when None.
+        progress: told how much of it has come; nothing when it is in the cache.
 
     Raises:
         InvalidReference: when `reference` is none of these forms.
@@ -70,7 +76,7 @@ def fetch_basis(
     name = server_name(server)
     try:
         with open_service(server, token) as service:
-            return fetch_with(service, reference, name)
+            return fetch_with(service, reference, name, progress)
     except _NO_SERVER as error:
         digest = parsed.digest or ResolvedVersions(resolved_folder(), name).digest(parsed)
         if digest is None or not cache.is_whole(digest):
@@ -79,15 +85,18 @@ def fetch_basis(
         return _load(cache, digest, reference)
 
 
-def fetch_with(service: BasisService, reference: str, server: str) -> Basis:
+def fetch_with(
+    service: BasisService, reference: str, server: str, progress: Progress = ignore
+) -> Basis:
     """Fetch a basis from a service that is already open; see `fetch_basis`.
 
     Args:
         service: the service.
         reference: which basis.
         server: the server's name, under which the version is remembered.
+        progress: told how much of it has come.
     """
-    version = download(service, reference, server)
+    version = download(service, reference, server, progress)
     return _load(BasisCache(bases_folder()), version.digest, str(version))
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from sparsegrad_shared.bases import (
 )
 from sparsegrad_shared.digests import verify_file
 from sparsegrad_shared.errors import CorruptFile
+from sparsegrad_shared.progress import InBytes, Progress, ignore
 from sparsegrad_shared.references import BasisReference
 
 from .disk import flush
@@ -28,14 +29,19 @@ from .home import bases_folder, resolved_folder
 from .service import BasisService
 from .sharing.files import BasisFiles
 
+DOWNLOADING = InBytes("downloading the basis")
 
-def download(service: BasisService, reference: str, server: str) -> BasisVersion:
+
+def download(
+    service: BasisService, reference: str, server: str, progress: Progress = ignore
+) -> BasisVersion:
     """Have a basis in the cache, whole.
 
     Args:
         service: the service.
         reference: which basis.
         server: the server's name, under which the version is remembered.
+        progress: told of the bytes that come; of none when all are there.
 
     Raises:
         UnknownBasis: when the server has no such basis.
@@ -47,7 +53,7 @@ def download(service: BasisService, reference: str, server: str) -> BasisVersion
         raise CorruptFile(
             f"{version}: the server says it is {version.digest}, its manifest is {found}"
         )
-    BasisCache(bases_folder()).fill(service, version)
+    BasisCache(bases_folder()).fill(service, version, progress)
     ResolvedVersions(resolved_folder(), server).note(version)
     return version
 
@@ -103,18 +109,24 @@ class BasisCache:
         checked = (self._check(digest, entry) for entry in manifest.files())
         return [damaged for damaged in checked if damaged is not None]
 
-    def fill(self, service: BasisService, version: BasisVersion) -> None:
+    def fill(
+        self, service: BasisService, version: BasisVersion, progress: Progress = ignore
+    ) -> None:
         """Make a basis whole: fetch all of it, or those files that are damaged.
+
+        Args:
+            service: the service.
+            version: the basis.
+            progress: told of the bytes that come.
 
         Raises:
             CorruptFile: when what the server sends is damaged too.
         """
         with self._staging() as staging:
             if self.has(version.digest):
-                self._mend(service, version, staging)
+                self._mend(service, version, staging, progress)
                 return
-            for entry in version.manifest.files():
-                service.download_file(version, entry, staging / entry.name)
+            _fetch(service, version, version.manifest.files(), staging, progress)
             self._place(staging, version.manifest)
 
     def take(self, files: BasisFiles) -> str:
@@ -157,7 +169,9 @@ class BasisCache:
                 raise
         flush(self._root)
 
-    def _mend(self, service: BasisService, version: BasisVersion, staging: Path) -> None:
+    def _mend(
+        self, service: BasisService, version: BasisVersion, staging: Path, progress: Progress
+    ) -> None:
         folder = self.folder(version.digest)
         try:
             self.manifest(version.digest)
@@ -169,7 +183,7 @@ class BasisCache:
             damaged = self._check(version.digest, entry)
             if damaged is not None:
                 warnings.warn(f"{damaged}; it is fetched again", stacklevel=5)
-                service.download_file(version, entry, staging / entry.name)
+                _fetch(service, version, [entry], staging, progress)
                 (staging / entry.name).replace(folder / entry.name)
         flush(folder)
 
@@ -215,6 +229,24 @@ class ResolvedVersions:
 
     def _path(self, version: str) -> Path:
         return self._folder / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.json"
+
+
+def _fetch(
+    service: BasisService,
+    version: BasisVersion,
+    files: Sequence[FileEntry],
+    folder: Path,
+    progress: Progress,
+) -> None:
+    total = sum(entry.bytes for entry in files)
+    before = 0
+
+    def count(so_far: int) -> None:
+        progress(DOWNLOADING, before + so_far, total)
+
+    for entry in files:
+        service.download_file(version, entry, folder / entry.name, on_bytes=count)
+        before += entry.bytes
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -157,7 +157,8 @@ def calibrate(
             job = run.finish(calibration.id)
             # Ranks leave together: the first one's embedded server ends with it.
             with ranks.agreed():
-                return fetch_with(service, run.await_basis(job), server_name(server))
+                basis = run.await_basis(job)
+                return fetch_with(service, basis, server_name(server), progress)
 
 
 @contextmanager

@@ -8,19 +8,19 @@ from typing import Annotated, Literal
 import typer
 
 from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.terminal.commands import Commands
+from sparsegrad_shared.terminal.progress import Phases
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Table
 
 from .options import ModelOption, ServerOption
-from .progress import Phases
-from .show import output as standard_output
-from .show import table
 
 ParametersChoice = Literal["agree", "first", "none"]
 DType = Literal["float32", "bfloat16", "float16"]
 
-app = typer.Typer(
+app = Commands(
+    name="adapters",
     help="Inspect, add and convert adapters.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
     epilog="Example: sparsegrad-client adapters show reviews/adapter",
 )
 
@@ -34,7 +34,7 @@ OutputOption = Annotated[
 
 
 @app.command()
-def show(adapter: AdapterArgument) -> None:
+def show(adapter: AdapterArgument) -> Result:
     """Show an adapter: its basis, how it was trained, what it changes.
 
     Example:
@@ -44,18 +44,20 @@ def show(adapter: AdapterArgument) -> None:
     from ..report.adapters import (
         LAYER_COLUMNS,
         PARAMETER_COLUMNS,
+        adapter_data,
         layer_rows,
         parameter_rows,
         summary,
     )
 
     found = read_adapter(adapter)
-    console = standard_output()
-    for label, text in summary(found, adapter).items():
-        console.print(f"{label:9} {text}", markup=False, soft_wrap=True)
-    console.print(table(LAYER_COLUMNS, layer_rows(found), numbers=3))
+    said: list[str | Table] = [
+        f"{label:9} {text}" for label, text in summary(found, adapter).items()
+    ]
+    said.append(Table(LAYER_COLUMNS, layer_rows(found), numbers=3))
     if found.parameters:
-        console.print(table(PARAMETER_COLUMNS, parameter_rows(found)))
+        said.append(Table(PARAMETER_COLUMNS, parameter_rows(found)))
+    return Result(data=adapter_data(found, adapter), shown=said, brief=[found.basis_digest])
 
 
 @app.command()
@@ -81,7 +83,7 @@ def add(
             "none."
         ),
     ] = "agree",
-) -> None:
+) -> Result:
     """Add adapters on one basis, each with a weight, into a new one.
 
     Examples:
@@ -96,6 +98,7 @@ def add(
     from ..adapters import read_adapter
     from ..adapters.adapter import combine
     from ..folders import check_replaceable
+    from ..report.adapters import adapter_data
     from ..report.tables import size_text
 
     check_replaceable(output)
@@ -105,12 +108,9 @@ def add(
         found[kept:] = [adapter.without_parameters() for adapter in found[kept:]]
     total = combine(found, factors)
     total.save(output)
-    size = size_text(sum(part.stat().st_size for part in output.iterdir()))
-    standard_output().print(
-        f"{output}: {total.entries:,} entries on basis {total.basis_name}, {size}",
-        markup=False,
-        soft_wrap=True,
-    )
+    size = sum(part.stat().st_size for part in output.iterdir())
+    said = f"{output}: {total.entries:,} entries on basis {total.basis_name}, {size_text(size)}"
+    return Result(data=adapter_data(total, output), shown=[said], brief=[str(output)])
 
 
 def _factors(text: str, count: int) -> list[float]:
@@ -134,7 +134,7 @@ def merge(
         DType, typer.Option(help="Data type of the weights that are written.")
     ] = "float32",
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """Merge an adapter into the model that it was trained from: a plain model folder.
 
     The folder has the model and its tokenizer, and needs no SparseGrad. Adding is done in
@@ -157,8 +157,8 @@ def merge(
     check_replaceable(output)
     found = read_adapter(adapter)
     place = find_model(model)
-    basis = fetch_basis(found.basis_digest, server)
     with Phases() as phases:
+        basis = fetch_basis(found.basis_digest, server, progress=phases)
         write_merged(
             found,
             place,
@@ -168,7 +168,11 @@ def merge(
             names_from=adapter.absolute().parent,
             progress=lambda done, total: phases("merging", done, total),
         )
-    standard_output().print(f"merged   {output}", markup=False, soft_wrap=True)
+    return Result(
+        data={"merged": output, "basis": basis.digest, "model": place.id},
+        shown=[f"merged   {output}"],
+        brief=[str(output)],
+    )
 
 
 @app.command("to-lora")
@@ -179,7 +183,7 @@ def to_lora(
     ],
     output: OutputOption,
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """Convert an adapter to the nearest LoRA of a rank, and say how near that is.
 
     PEFT reads the folder: peft.PeftModel.from_pretrained(model, folder). The error is the part
@@ -196,12 +200,19 @@ def to_lora(
 
     check_replaceable(output)
     found = read_adapter(adapter)
-    basis = fetch_basis(found.basis_digest, server)
     with Phases() as phases:
+        basis = fetch_basis(found.basis_digest, server, progress=phases)
         lora = convert(
             found, basis, rank, lambda done, total: phases("factoring layers", done, total)
         )
     save_lora(lora, output)
-    console = standard_output()
     title = f"{output}: LoRA of rank {lora.rank}"
-    console.print(table(LORA_COLUMNS, lora_rows(lora), title=title, numbers=2))
+    layers = {
+        name: {"norm": factors.norm, "error": factors.error}
+        for name, factors in lora.layers.items()
+    }
+    return Result(
+        data={"lora": output, "rank": lora.rank, "error": lora.error, "layers": layers},
+        shown=[Table(LORA_COLUMNS, lora_rows(lora), title=title, numbers=2)],
+        brief=[str(output)],
+    )

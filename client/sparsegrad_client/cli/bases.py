@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from sparsegrad_shared.terminal.commands import Commands
+from sparsegrad_shared.terminal.progress import Phases
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Listing, Table
+
 from . import basis_aliases, basis_files, basis_versions
-from .basis_options import JsonOption, ReferenceArgument, print_json
+from .basis_options import ReferenceArgument
+from .connecting import connect
 from .options import ServerOption
-from .show import output, say, table
 
 if TYPE_CHECKING:
     from ..service.queries import BasisFilters
 
-app = typer.Typer(
+app = Commands(
+    name="bases",
     help="Find, inspect, name, compare and pass on bases.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
     epilog="Example: sparsegrad-client bases show team/minilm-cola@3",
 )
 _FIND = "Which ones"
@@ -79,9 +83,8 @@ def list_bases(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    as_json: JsonOption = False,
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """List the published bases, newest first.
 
     Examples:
@@ -89,7 +92,6 @@ def list_bases(
 
         sparsegrad-client bases list --model meta-llama/Llama-2-7b-hf --shape 11008x4096
     """
-    from ..connection import open_service
     from ..report.tables import VERSION_COLUMNS, version_row
 
     wanted = {
@@ -104,35 +106,27 @@ def list_bases(
     }
     given = {key: value for key, value in wanted.items() if value}
     filters = cast("BasisFilters", given | {"limit": min(limit, 100)})
-    with open_service(server) as service:
+    with connect(server) as service:
         found = list(islice(service.search(**filters), limit))
-    if as_json:
-        print_json([version.model_dump(mode="json") for version in found])
-    elif found:
-        output().print(table(VERSION_COLUMNS, map(version_row, found)))
-    elif given:
-        output().print("no basis matches")
-    else:
-        output().print("no bases yet; `sparsegrad-client calibrate` makes one")
+    none = "no basis matches" if given else "no bases yet; `sparsegrad-client calibrate` makes one"
+    return Result(
+        data=found,
+        shown=[Listing(VERSION_COLUMNS, [version_row(version) for version in found], empty=none)],
+        brief=[str(version) for version in found],
+    )
 
 
 @app.command()
-def show(
-    reference: ReferenceArgument, as_json: JsonOption = False, server: ServerOption = None
-) -> None:
+def show(reference: ReferenceArgument, server: ServerOption = None) -> Result:
     """Show a basis: where it comes from, its groups, its aliases and tags.
 
     Example:
         sparsegrad-client bases show team/minilm-cola@3
     """
-    from ..connection import open_service
     from ..report.tables import GROUP_COLUMNS, group_rows
 
-    with open_service(server) as service:
+    with connect(server) as service:
         version = service.resolve(reference)
-    if as_json:
-        print_json(version.model_dump(mode="json"))
-        return
     manifest = version.manifest
     lines = {
         "basis": str(version),
@@ -149,13 +143,18 @@ def show(
         "by": version.created_by or "not known",
         "calibration": version.calibration or "none: it was imported",
     }
-    for label, text in lines.items():
-        say(f"{label:12} {text}")
-    output().print(table(GROUP_COLUMNS, group_rows(manifest), numbers=2))
+    return Result(
+        data=version,
+        shown=[
+            *(f"{label:12} {text}" for label, text in lines.items()),
+            Table(GROUP_COLUMNS, group_rows(manifest), numbers=2),
+        ],
+        brief=[str(version)],
+    )
 
 
 @app.command()
-def pull(reference: ReferenceArgument, server: ServerOption = None) -> None:
+def pull(reference: ReferenceArgument, server: ServerOption = None) -> Result:
     """Fetch a basis into the local cache, and verify it.
 
     Example:
@@ -164,38 +163,45 @@ def pull(reference: ReferenceArgument, server: ServerOption = None) -> None:
     from ..bases import fetch_basis
     from ..home import bases_folder
 
-    basis = fetch_basis(reference, server)
+    with Phases() as phases:
+        basis = fetch_basis(reference, server, progress=phases)
     folder = bases_folder() / basis.digest.removeprefix("sha256:")
-    say(f"{basis} ({basis.digest})\n{folder}")
+    return Result(
+        data={"basis": basis.reference, "digest": basis.digest, "folder": folder},
+        shown=[f"{basis} ({basis.digest})", str(folder)],
+        brief=[str(folder)],
+    )
 
 
 @app.command()
-def report(reference: ReferenceArgument, server: ServerOption = None) -> None:
+def report(reference: ReferenceArgument, server: ServerOption = None) -> Result:
     """Report how good a basis is, on gradients that it was not fitted on.
 
     Example:
         sparsegrad-client bases report team/minilm-cola
     """
-    from ..connection import open_service
     from ..report.reading import download_report
     from ..report.tables import BLOCK_COLUMNS, REPORT_COLUMNS, block_rows, report_rows
 
-    with open_service(server) as service:
+    with connect(server) as service:
         version = service.resolve(reference)
         found = download_report(service, version)
-    console = output()
     title = f"{version}: share of held-out gradient energy in the largest entries"
-    console.print(table(REPORT_COLUMNS, report_rows(found), title=title, numbers=9))
-    console.print(table(BLOCK_COLUMNS, block_rows(found), title="In leading blocks", numbers=2))
+    return Result(
+        data={"basis": str(version), "digest": version.digest, "report": found},
+        shown=[
+            Table(REPORT_COLUMNS, report_rows(found), title=title, numbers=9),
+            Table(BLOCK_COLUMNS, block_rows(found), title="In leading blocks", numbers=2),
+        ],
+    )
 
 
 @app.command()
 def diff(
     a: ReferenceArgument,
     b: ReferenceArgument,
-    as_json: JsonOption = False,
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """Compare two bases: angles between their leading columns, and what they share.
 
     0 degrees means the same subspace, 90 a right angle.
@@ -203,20 +209,21 @@ def diff(
     Example:
         sparsegrad-client bases diff team/minilm-cola@1 team/minilm-cola@2
     """
-    from ..connection import open_service
     from ..report.differences import DIFFERENCE_COLUMNS, as_data, difference_rows, sentences
 
-    with open_service(server) as service:
+    with connect(server) as service:
         first, second = (service.resolve(reference) for reference in (a, b))
         difference = service.diff(first.digest, second.digest)
-    if as_json:
-        print_json(as_data(difference, first.manifest))
-        return
-    say(f"Between the leading columns of {first} and {second}")
     rows = difference_rows(difference, first.manifest)
-    output().print(table(DIFFERENCE_COLUMNS, rows, numbers=5))
-    for sentence in sentences(difference, first.manifest):
-        say(sentence)
+    return Result(
+        data=as_data(difference, first.manifest),
+        shown=[
+            f"Between the leading columns of {first} and {second}",
+            Table(DIFFERENCE_COLUMNS, rows, numbers=5),
+            *sentences(difference, first.manifest),
+        ],
+        brief=sentences(difference, first.manifest),
+    )
 
 
 def _options(options: dict[str, object]) -> str:

@@ -12,25 +12,23 @@ import typer
 
 from sparsegrad_shared.errors import InvalidInput, NotFound
 from sparsegrad_shared.references import BasisReference, parse_name
+from sparsegrad_shared.terminal.commands import Commands
+from sparsegrad_shared.terminal.questions import YesOption, confirm
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Listing
 
-from .basis_options import (
-    AliasArgument,
-    JsonOption,
-    ReferenceArgument,
-    parse_alias,
-    print_json,
-)
+from .basis_options import AliasArgument, ReferenceArgument, parse_alias
+from .connecting import connect
 from .options import ServerOption
-from .show import output, say, table
 
 if TYPE_CHECKING:
     from sparsegrad_shared.aliases import AliasStatus
 
     from ..service import BasisService
 
-app = typer.Typer(
+app = Commands(
+    name="alias",
     help="Names that move, such as prod.",
-    no_args_is_help=True,
     epilog="Example: sparsegrad-client bases alias set team/minilm-cola@3 prod",
 )
 
@@ -51,117 +49,117 @@ def set_alias(
     ],
     alias: Annotated[str, typer.Argument(help="The alias, such as prod.")],
     expect: ExpectOption = None,
+    yes: YesOption = False,
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """Let an alias name a version; its history is kept.
 
     Example:
         sparsegrad-client bases alias set team/minilm-cola@3 prod
     """
-    from ..connection import open_service
-
     parsed = BasisReference.parse(reference)
     if parsed.version is None:
         raise InvalidInput(f"an alias names a version: expected team/name@3, got {reference}")
     name = f"{parsed.namespace}/{parsed.name}"
-    with open_service(server) as service:
-        present = _present(service, name, alias) if expect is None else expect or None
-        status = service.set_alias(name, alias, parsed.version, expected=present)
-    _say_moved(status, present)
+    with connect(server) as service:
+        found = _present(service, name, alias)
+        present = _version(found) if expect is None else expect or None
+        status = _move(service, found, name, alias, parsed.version, present, yes=yes)
+    return _moved(status, present)
 
 
 @app.command("list")
 def list_aliases(
     name: Annotated[str, typer.Argument(help="The basis's name, team/name.")],
-    as_json: JsonOption = False,
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """List the aliases of a name.
 
     Example:
         sparsegrad-client bases alias list team/minilm-cola
     """
-    from ..connection import open_service
-
     parse_name(name)
-    with open_service(server) as service:
+    with connect(server) as service:
         found = service.aliases(name).aliases
-    if as_json:
-        print_json([alias.model_dump(mode="json") for alias in found])
-        return
     rows = [
         (str(alias), f"@{alias.version}", "protected" if alias.protected else "") for alias in found
     ]
-    output().print(table(("alias", "version", ""), rows) if rows else f"{name} has no aliases")
+    return Result(
+        data=found,
+        shown=[Listing(("alias", "version", ""), rows, empty=f"{name} has no aliases")],
+        brief=[str(alias) for alias in found],
+    )
 
 
 @app.command("delete")
-def delete_alias(alias: AliasArgument, server: ServerOption = None) -> None:
+def delete_alias(
+    alias: AliasArgument, yes: YesOption = False, server: ServerOption = None
+) -> Result:
     """Delete an alias; its history is kept, and goes on when it is made again.
 
     Example:
         sparsegrad-client bases alias delete team/minilm-cola:staging
     """
-    from ..connection import open_service
-
     name, short = parse_alias(alias)
-    with open_service(server) as service:
+    with connect(server) as service:
         present = service.alias(name, short).version
+        confirm(f"Delete {alias}, which names version {present}?", yes=yes)
         service.delete_alias(name, short, expected=present)
-    say(f"{alias} is deleted (before: version {present})")
+    return Result(
+        data={"deleted": alias, "version": present},
+        shown=[f"{alias} is deleted (before: version {present})"],
+        brief=[],
+    )
 
 
 @app.command()
-def protect(alias: AliasArgument, server: ServerOption = None) -> None:
+def protect(alias: AliasArgument, server: ServerOption = None) -> Result:
     """Let only admins move or delete an alias; needs an admin's token.
 
     Example:
         sparsegrad-client bases alias protect team/minilm-cola:prod
     """
-    from ..connection import open_service
-
-    with open_service(server) as service:
-        service.protect_alias(*parse_alias(alias))
-    say(f"{alias} is protected: only an admin moves or deletes it")
+    with connect(server) as service:
+        status = service.protect_alias(*parse_alias(alias))
+    said = f"{alias} is protected: only an admin moves or deletes it"
+    return Result(data=status, shown=[said], brief=[])
 
 
 @app.command()
-def unprotect(alias: AliasArgument, server: ServerOption = None) -> None:
+def unprotect(alias: AliasArgument, server: ServerOption = None) -> Result:
     """Let everyone who may write move and delete an alias; needs an admin's token.
 
     Example:
         sparsegrad-client bases alias unprotect team/minilm-cola:prod
     """
-    from ..connection import open_service
-
-    with open_service(server) as service:
-        service.unprotect_alias(*parse_alias(alias))
-    say(f"{alias} is not protected any more")
+    with connect(server) as service:
+        status = service.unprotect_alias(*parse_alias(alias))
+    return Result(data=status, shown=[f"{alias} is not protected any more"], brief=[])
 
 
 def promote(
     source: ReferenceArgument,
     alias: Annotated[str, typer.Argument(metavar="ALIAS", help="What to move: team/name:prod.")],
+    yes: YesOption = False,
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """Move an alias to what another one, or any reference, means at present.
 
     Example:
         sparsegrad-client bases promote team/minilm-cola:staging team/minilm-cola:prod
     """
-    from ..connection import open_service
-
     name, short = parse_alias(alias)
-    with open_service(server) as service:
+    with connect(server) as service:
         version = service.resolve(source)
         if version.name != name:
             raise InvalidInput(f"{source} is {version}; {alias} can only name versions of {name}")
-        present = _present(service, name, short)
-        status = service.set_alias(name, short, version.version, expected=present)
-    _say_moved(status, present)
+        found = _present(service, name, short)
+        present = _version(found)
+        status = _move(service, found, name, short, version.version, present, yes=yes)
+    return _moved(status, present)
 
 
-def rollback(alias: AliasArgument, server: ServerOption = None) -> None:
+def rollback(alias: AliasArgument, yes: YesOption = False, server: ServerOption = None) -> Result:
     """Move an alias back to the version that it named before.
 
     A second roll-back goes back another step: it does not undo the first.
@@ -169,10 +167,8 @@ def rollback(alias: AliasArgument, server: ServerOption = None) -> None:
     Example:
         sparsegrad-client bases rollback team/minilm-cola:prod
     """
-    from ..connection import open_service
-
     name, short = parse_alias(alias)
-    with open_service(server) as service:
+    with connect(server) as service:
         status = service.alias(name, short)
         before = status.version_before()
         if before is None:
@@ -180,23 +176,18 @@ def rollback(alias: AliasArgument, server: ServerOption = None) -> None:
                 f"{alias} has named nothing before version {status.version}; "
                 "`bases history` shows what it named"
             )
-        moved = service.set_alias(name, short, before, expected=status.version)
-    _say_moved(moved, status.version)
+        moved = _move(service, status, name, short, before, status.version, yes=yes)
+    return _moved(moved, status.version)
 
 
-def history(alias: AliasArgument, as_json: JsonOption = False, server: ServerOption = None) -> None:
+def history(alias: AliasArgument, server: ServerOption = None) -> Result:
     """Show what an alias names, and has named before.
 
     Example:
         sparsegrad-client bases history team/minilm-cola:prod
     """
-    from ..connection import open_service
-
-    with open_service(server) as service:
+    with connect(server) as service:
         status = service.alias(*parse_alias(alias))
-    if as_json:
-        print_json(status.model_dump(mode="json"))
-        return
     rows = [
         (
             "deleted" if change.version is None else f"@{change.version}",
@@ -206,17 +197,47 @@ def history(alias: AliasArgument, as_json: JsonOption = False, server: ServerOpt
         for change in status.history
     ]
     protected = ", protected" if status.protected else ""
-    say(f"{status} is version {status.version}{protected}")
-    output().print(table(("version", "since", "set by"), rows))
+    return Result(
+        data=status,
+        shown=[
+            f"{status} is version {status.version}{protected}",
+            Listing(("version", "since", "set by"), rows),
+        ],
+    )
 
 
-def _present(service: BasisService, name: str, alias: str) -> int | None:
+def _present(service: BasisService, name: str, alias: str) -> AliasStatus | None:
     try:
-        return service.alias(name, alias).version
+        return service.alias(name, alias)
     except NotFound:
         return None
 
 
-def _say_moved(status: AliasStatus, present: int | None) -> None:
+def _version(found: AliasStatus | None) -> int | None:
+    return None if found is None else found.version
+
+
+def _move(
+    service: BasisService,
+    found: AliasStatus | None,
+    name: str,
+    alias: str,
+    version: int,
+    expected: int | None,
+    *,
+    yes: bool,
+) -> AliasStatus:
+    """Let an alias name a version; one that is protected is not moved without a question."""
+    if found is not None and found.protected and found.version != version:
+        question = f"{found} is protected; move it from version {found.version} to {version}?"
+        confirm(question, yes=yes)
+    return service.set_alias(name, alias, version, expected=expected)
+
+
+def _moved(status: AliasStatus, present: int | None) -> Result:
     before = "new" if present is None else f"before: version {present}"
-    say(f"{status} is version {status.version} ({before})")
+    return Result(
+        data=status,
+        shown=[f"{status} is version {status.version} ({before})"],
+        brief=[f"{status.name}@{status.version}"],
+    )

@@ -9,11 +9,11 @@ import typer
 
 from sparsegrad_shared.errors import InvalidInput
 from sparsegrad_shared.references import parse_name
+from sparsegrad_shared.terminal.progress import Phases
+from sparsegrad_shared.terminal.results import Result
 
 from .basis_options import ReferenceArgument
 from .options import ServerOption
-from .progress import Phases
-from .show import say
 
 
 def export(
@@ -30,7 +30,7 @@ def export(
         ),
     ] = None,
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """Write a basis as one file, or as a folder with a card.
 
     Examples:
@@ -42,18 +42,23 @@ def export(
 
     if (file is None) == (folder is None):
         raise InvalidInput("say where to: either a FILE, or --folder DIR")
-    if file is not None:
-        version, place = export_file(reference, file, server), file
-    elif folder is not None:
-        version, place = export_folder(reference, folder, server), folder
-    say(f"{version} ({version.digest})\n{place}")
+    with Phases() as phases:
+        if file is not None:
+            version, place = export_file(reference, file, server, progress=phases), file
+        elif folder is not None:
+            version, place = export_folder(reference, folder, server, progress=phases), folder
+    return Result(
+        data={"basis": str(version), "digest": version.digest, "place": place},
+        shown=[f"{version} ({version.digest})", str(place)],
+        brief=[str(place)],
+    )
 
 
 def import_(
     path: Annotated[Path, typer.Argument(help="What `bases export` wrote: a file or a folder.")],
     name: Annotated[str, typer.Argument(help="What to publish it as, team/name.")],
     server: ServerOption = None,
-) -> None:
+) -> Result:
     """Publish a basis from an exported file or folder.
 
     Only files that the server lacks are sent, so a second call goes on where the first was cut
@@ -67,4 +72,8 @@ def import_(
     parse_name(name)
     with Phases() as phases:
         version = import_basis(path, name, server, progress=phases)
-    say(f"{version} ({version.digest})")
+    return Result(
+        data={"basis": str(version), "digest": version.digest},
+        shown=[f"{version} ({version.digest})"],
+        brief=[str(version)],
+    )

@@ -1,8 +1,7 @@
-"""What the commands of ``bases`` take, and how they print."""
+"""What the commands of ``bases`` take."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -20,12 +19,6 @@ VersionArgument = Annotated[
 AliasArgument = Annotated[
     str, typer.Argument(metavar="ALIAS", help="An alias, such as team/name:prod.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def print_json(value: object) -> None:
-    """Print a value for other programs."""
-    typer.echo(json.dumps(value, indent=2))
 
 
 def parse_version(reference: str) -> tuple[str, int]:

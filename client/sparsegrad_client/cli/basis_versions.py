@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparsegrad_shared.terminal.questions import YesOption, confirm
+from sparsegrad_shared.terminal.results import Result
+
 from .basis_options import ReferenceArgument, VersionArgument, parse_version
+from .connecting import connect
 from .options import ServerOption
-from .show import say
 
 if TYPE_CHECKING:
     from sparsegrad_shared.bases import VersionMarks
@@ -18,65 +21,55 @@ WordsArgument = Annotated[
 ]
 
 
-def tag(reference: ReferenceArgument, words: WordsArgument, server: ServerOption = None) -> None:
+def tag(reference: ReferenceArgument, words: WordsArgument, server: ServerOption = None) -> Result:
     """Put tags on a version, to find it by.
 
     Example:
         sparsegrad-client bases tag team/minilm-cola@3 english reviewed
     """
-    from ..connection import open_service
-
-    with open_service(server) as service:
+    with connect(server) as service:
         version = service.resolve(reference)
         marks = [service.tag(version.name, version.version, word) for word in words][-1]
-    _say(marks)
+    return _marked(marks)
 
 
-def untag(reference: ReferenceArgument, words: WordsArgument, server: ServerOption = None) -> None:
+def untag(
+    reference: ReferenceArgument, words: WordsArgument, server: ServerOption = None
+) -> Result:
     """Take tags off a version.
 
     Example:
         sparsegrad-client bases untag team/minilm-cola@3 reviewed
     """
-    from ..connection import open_service
-
-    with open_service(server) as service:
+    with connect(server) as service:
         version = service.resolve(reference)
         marks = [service.untag(version.name, version.version, word) for word in words][-1]
-    _say(marks)
+    return _marked(marks)
 
 
-def pin(reference: ReferenceArgument, server: ServerOption = None) -> None:
+def pin(reference: ReferenceArgument, server: ServerOption = None) -> Result:
     """Have a version not be deleted by anyone, until it is unpinned.
 
     Example:
         sparsegrad-client bases pin team/minilm-cola@3
     """
-    from ..connection import open_service
-
-    with open_service(server) as service:
+    with connect(server) as service:
         version = service.resolve(reference)
-        _say(service.pin(version.name, version.version))
+        return _marked(service.pin(version.name, version.version))
 
 
-def unpin(reference: ReferenceArgument, server: ServerOption = None) -> None:
+def unpin(reference: ReferenceArgument, server: ServerOption = None) -> Result:
     """Let a version be deleted again.
 
     Example:
         sparsegrad-client bases unpin team/minilm-cola@3
     """
-    from ..connection import open_service
-
-    with open_service(server) as service:
+    with connect(server) as service:
         version = service.resolve(reference)
-        _say(service.unpin(version.name, version.version))
+        return _marked(service.unpin(version.name, version.version))
 
 
-def delete(
-    version: VersionArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    server: ServerOption = None,
-) -> None:
+def delete(version: VersionArgument, yes: YesOption = False, server: ServerOption = None) -> Result:
     """Delete a version for good; refused while an alias names it or it is pinned.
 
     Its number is never given out again. Adapters that were trained on it still need its basis: see
@@ -85,18 +78,19 @@ def delete(
     Example:
         sparsegrad-client bases delete team/minilm-cola@2
     """
-    from ..connection import open_service
-
     name, number = parse_version(version)
-    with open_service(server) as service:
+    with connect(server) as service:
         found = service.version(name, number)
-        if not yes:
-            typer.confirm(f"Delete {found} ({found.digest}) for everyone?", abort=True)
+        confirm(f"Delete {found} ({found.digest}) for everyone?", yes=yes)
         service.delete_version(name, number)
-    say(f"{found} is deleted")
+    return Result(
+        data={"deleted": str(found), "digest": found.digest},
+        shown=[f"{found} is deleted"],
+        brief=[],
+    )
 
 
-def _say(marks: VersionMarks) -> None:
+def _marked(marks: VersionMarks) -> Result:
     words = ", ".join(marks.tags) or "no tags"
     pinned = "; pinned" if marks.pinned else ""
-    say(f"{marks}: {words}{pinned}")
+    return Result(data=marks, shown=[f"{marks}: {words}{pinned}"], brief=[])

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sparsegrad_shared.references import parse_name
+from sparsegrad_shared.terminal.progress import Phases
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Table
 
-from .interruption import resumable
 from .options import (
     BatchSizeOption,
     DeviceOption,
@@ -20,8 +22,6 @@ from .options import (
     TextColumnsOption,
     split_columns,
 )
-from .progress import Phases
-from .show import output, table
 from .torchrun import launched
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def calibrate(
             rich_help_panel="Where",
         ),
     ] = None,
-) -> None:
+) -> Result | None:
     """Calibrate a model: collect gradients, and publish the basis that the server finds in them.
 
     Started by torchrun, every process collects on rows of its own, and all make one basis.
@@ -171,7 +171,7 @@ def calibrate(
     from .loading import load_task, open_table
 
     data = open_table(model, dataset)
-    with resumable(), launched() as launch, Phases(launch.console) as phases:
+    with launched() as launch, Phases(launch.console) as phases:
         task = load_task(
             model, data, split_columns(text_columns), label_column, max_length, dtype, device, seed
         )
@@ -210,21 +210,23 @@ def calibrate(
             process_group=launch.group,
             progress=phases,
         )
-    if launch.rank == 0:
-        _print(basis, model)
+    return _result(basis, model) if launch.rank == 0 else None
 
 
-def _print(basis: Basis, model: str) -> None:
+def _result(basis: Basis, model: str) -> Result:
     from ..report.reading import cached_report
     from ..report.tables import REPORT_COLUMNS, report_rows
 
-    console = output()
+    report = cached_report(basis.digest)
     title = f"{basis}: share of held-out gradient energy in the largest entries"
-    rows = report_rows(cached_report(basis.digest))
-    console.print(table(REPORT_COLUMNS, rows, title=title, numbers=9))
-    console.print(f"basis   {basis}\ndigest  {basis.digest}", markup=False, soft_wrap=True)
-    console.print(
-        f"next    sparsegrad-client train --model {model} --basis {basis} --dataset … --output …",
-        markup=False,
-        soft_wrap=True,
+    return Result(
+        data={"basis": str(basis), "digest": basis.digest, "model": basis.model, "report": report},
+        shown=[
+            Table(REPORT_COLUMNS, report_rows(report), title=title, numbers=9),
+            f"basis   {basis}",
+            f"digest  {basis.digest}",
+            f"next    sparsegrad-client train --model {model} --basis {basis} --dataset … "
+            "--output …",
+        ],
+        brief=[str(basis)],
     )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparsegrad_shared.terminal.progress import Phases
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Table
+
 from .options import SeedOption
-from .progress import Phases
-from .show import output as standard_output
-from .show import table
 
 if TYPE_CHECKING:
     from ..quickstart.run import Quickstart
@@ -27,7 +28,7 @@ def quickstart(
         ),
     ] = None,
     seed: SeedOption = 0,
-) -> None:
+) -> Result:
     """Calibrate and fine-tune a real model on this machine, in a few minutes and offline.
 
     MiniLM-L6 learns to tell which part of Python's language reference a passage comes from. The
@@ -47,7 +48,7 @@ def quickstart(
     check_output(folder)
     with Phases() as phases:
         done = run(folder, seed=seed, progress=phases)
-    _print(done, folder)
+    return _result(done, folder)
 
 
 def _new_folder(parent: Path) -> Path:
@@ -58,26 +59,35 @@ def _new_folder(parent: Path) -> Path:
     return parent / str(number)
 
 
-def _print(done: Quickstart, folder: Path) -> None:
+def _result(done: Quickstart, folder: Path) -> Result:
     from ..report.quickstart import ENERGY_COLUMNS, TIME_COLUMNS, energy_rows, next_steps, time_rows
     from ..report.training import OUTCOME_COLUMNS, outcome_rows
 
-    console = standard_output()
     title = (
         f"MiniLM-L6 on {done.examples} passages of {done.classes} parts of Python's reference, "
         f"measured on {done.held_out} others (chance: {1 / done.classes:.3f})"
     )
-    rows = outcome_rows(done.outcome, done.how.metric)
-    console.print(table(OUTCOME_COLUMNS, rows, title=title, numbers=2))
-    console.print(table(ENERGY_COLUMNS, energy_rows(done), numbers=2))
-    console.print(table(TIME_COLUMNS, time_rows(done), numbers=1))
-    lines = (
-        f"basis    {done.basis} ({done.basis.digest})",
-        f"adapter  {folder / 'adapter'}; in a fresh model its outputs differ by at most "
-        f"{done.loaded_difference:.1e}",
-        "next",
+    adapter = folder / "adapter"
+    steps = [f"  {command}\n      {meaning}" for command, meaning in next_steps(done, folder)]
+    return Result(
+        data={
+            "basis": str(done.basis),
+            "digest": done.basis.digest,
+            "report": done.report,
+            "outcome": done.outcome,
+            "adapter": adapter,
+            "loaded_difference": done.loaded_difference,
+            "seconds": done.seconds,
+        },
+        shown=[
+            Table(OUTCOME_COLUMNS, outcome_rows(done.outcome, done.how.metric), title, 2),
+            Table(ENERGY_COLUMNS, energy_rows(done), numbers=2),
+            Table(TIME_COLUMNS, time_rows(done), numbers=1),
+            f"basis    {done.basis} ({done.basis.digest})",
+            f"adapter  {adapter}; in a fresh model its outputs differ by at most "
+            f"{done.loaded_difference:.1e}",
+            "next",
+            *steps,
+        ],
+        brief=[str(done.basis), str(adapter)],
     )
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
-    for command, meaning in next_steps(done, folder):
-        console.print(f"  {command}\n      {meaning}", markup=False, soft_wrap=True)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
+from sparsegrad_shared.terminal.progress import Phases
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Table as ResultTable
 
 from .options import (
     BatchSizeOption,
@@ -21,9 +24,6 @@ from .options import (
     TextColumnsOption,
     split_columns,
 )
-from .progress import Phases
-from .show import output as standard_output
-from .show import table
 
 if TYPE_CHECKING:
     from ..config import Engine, Selection, SparseGradConfig
@@ -174,7 +174,7 @@ def train(
             rich_help_panel="What",
         ),
     ] = False,
-) -> None:
+) -> Result:
     """Fine-tune a model with a basis, and save what changed as an adapter.
 
     Examples:
@@ -217,14 +217,30 @@ def train(
             output=output,
             progress=phases,
         )
+        merged = save_merged(task, output) if merge else None
     from ..report.training import OUTCOME_COLUMNS, outcome_rows
 
-    console = standard_output()
+    adapter = output / "adapter"
     title = f"{task.place.id} on {task.table.id}, basis {fetched}"
-    console.print(table(OUTCOME_COLUMNS, outcome_rows(outcome, how.metric), title=title, numbers=2))
-    console.print(f"adapter  {output / 'adapter'}", markup=False, soft_wrap=True)
-    if merge:
-        console.print(f"merged   {save_merged(task, output)}", markup=False, soft_wrap=True)
+    figures = outcome_rows(outcome, how.metric)
+    return Result(
+        data={
+            "model": task.place.id,
+            "dataset": task.table.id,
+            "basis": str(fetched),
+            "digest": fetched.digest,
+            "metric": how.metric,
+            "outcome": outcome,
+            "adapter": adapter,
+            "merged": merged,
+        },
+        shown=[
+            ResultTable(OUTCOME_COLUMNS, figures, title=title, numbers=2),
+            f"adapter  {adapter}",
+            *([f"merged   {merged}"] if merged else []),
+        ],
+        brief=[str(adapter)],
+    )
 
 
 def _config(

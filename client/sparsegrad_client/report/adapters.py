@@ -27,6 +27,29 @@ def summary(adapter: Adapter, path: Path) -> dict[str, str]:
     }
 
 
+def adapter_data(adapter: Adapter, path: Path) -> dict[str, object]:
+    """The same for other programs, with the layers."""
+    return {
+        "adapter": path,
+        "basis": adapter.basis_reference,
+        "digest": adapter.basis_digest,
+        "model": adapter.model,
+        "training": adapter.training,
+        "entries": adapter.entries,
+        "bytes": sum(part.stat().st_size for part in path.iterdir()),
+        "layers": {
+            name: {
+                "d_out": delta.shape.d_out,
+                "d_in": delta.shape.d_in,
+                "entries": len(delta),
+                "norm": delta.norm,
+            }
+            for name, delta in adapter.layers.items()
+        },
+        "parameters": {name: list(value.shape) for name, value in adapter.parameters.items()},
+    }
+
+
 def _training(config: SparseGradConfig | None) -> str:
     if config is None:
         return "a sum of adapters that were trained differently"

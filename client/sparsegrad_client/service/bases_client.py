@@ -21,7 +21,7 @@ from sparsegrad_shared.bases import (
 from sparsegrad_shared.search import BasisQuery
 
 from . import basis_calls
-from .calls import Call, Pieces
+from .calls import Call, OnBytes, Pieces, nobody
 from .queries import BasisFilters, following, query_of
 
 T = TypeVar("T")
@@ -58,13 +58,26 @@ class BasisMethods(ABC):
         """A version of a name."""
         return self._run(basis_calls.version(name, number))
 
-    def download_file(self, published: PublishedVersion, file: FileEntry, path: Path) -> None:
+    def download_file(
+        self,
+        published: PublishedVersion,
+        file: FileEntry,
+        path: Path,
+        *,
+        on_bytes: OnBytes = nobody,
+    ) -> None:
         """Write a basis's file to `path`; it is whole and on disk when this returns.
+
+        Args:
+            published: the version.
+            file: which file of it.
+            path: where to.
+            on_bytes: told how many of the file's bytes have come; anew when it is sent again.
 
         Raises:
             CorruptFile: when the bytes that came are not those of the file's digest.
         """
-        self._run(basis_calls.download_file(published, file, path))
+        self._run(basis_calls.download_file(published, file, path, on_bytes))
 
     def delete_version(self, name: str, number: int) -> None:
         """Delete a version; its number is never given out again.

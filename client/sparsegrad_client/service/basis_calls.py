@@ -20,7 +20,17 @@ from sparsegrad_shared.references import parse_name
 from sparsegrad_shared.search import BasisQuery
 
 from .answers import done, parse_only_basis, parsed, saved
-from .calls import BYTES_MEDIA_TYPE, Call, Pieces, Save, json_headers, params_of, path_of
+from .calls import (
+    BYTES_MEDIA_TYPE,
+    Call,
+    OnBytes,
+    Pieces,
+    Save,
+    json_headers,
+    nobody,
+    params_of,
+    path_of,
+)
 
 
 def find_bases(query: BasisQuery) -> Call[BasisList]:
@@ -38,10 +48,12 @@ def version(name: str, number: int) -> Call[BasisVersion]:
     return Call("GET", _version(name, number), parsed(BasisVersion))
 
 
-def download_file(published: PublishedVersion, file: FileEntry, path: Path) -> Call[None]:
+def download_file(
+    published: PublishedVersion, file: FileEntry, path: Path, on_bytes: OnBytes = nobody
+) -> Call[None]:
     """`GET …/versions/{n}/files/{file}`, written to `path` and held to the file's digest."""
     where = _version(published.name, published.version, "files", file.name)
-    return Call("GET", where, saved(file), save=Save(path, file.bytes))
+    return Call("GET", where, saved(file), save=Save(path, file.bytes, on_bytes))
 
 
 def delete_version(name: str, number: int) -> Call[None]:

@@ -62,12 +62,20 @@ class Call(Generic[T]):
     save: Save | None = None
 
 
+OnBytes = Callable[[int], None]  # told how many bytes of a file have come so far
+
+
+def nobody(_so_far: int) -> None:
+    """For whom it is all one."""
+
+
 @dataclass(frozen=True)
 class Save:
-    """Where a body is written, and the bytes it may have at most."""
+    """Where a body is written, the bytes it may have at most, and who is told how many came."""
 
     path: Path
     max_bytes: int
+    on_bytes: OnBytes = nobody
 
 
 def path_of(*segments: str | int) -> str:

@@ -47,11 +47,13 @@ class CalibrationFilters(TypedDict, total=False):
 
     Attributes:
         state: open, finished or expired.
+        q: words, each of which is in the name.
         name: what the basis is published as.
         limit: calibrations that the server answers at a time.
     """
 
     state: CalibrationState | None
+    q: str | None
     name: str | None
     limit: int
 

@@ -97,6 +97,7 @@ class IncomingFile:
             )
         self._hasher.update(piece)
         self._file.write(piece)
+        self._save.on_bytes(self._bytes)
 
     def digest(self) -> str:
         """The digest of what came, once it is on disk."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sparsegrad_shared.bases import MANIFEST_FILE, BasisVersion, PublishedVersion
 from sparsegrad_shared.errors import InvalidInput, ServerFault
+from sparsegrad_shared.progress import InBytes, Progress, ignore
 
 from ..cache import BasisCache, download
 from ..connection import open_service, server_name
@@ -18,14 +20,16 @@ from .archive import write_archive
 from .card import CARD_FILE, write_card
 from .files import BasisFiles, open_files, open_folder
 
-Progress = Callable[[str, int, int], None]
-
-SENDING = "sending files"
+SENDING = InBytes("sending the basis")
 _ROUNDS = 3  # a file that the server's disk damaged is asked for again
 
 
 def export_file(
-    reference: str, path: Path, server: str | None = None, token: str | None = None
+    reference: str,
+    path: Path,
+    server: str | None = None,
+    token: str | None = None,
+    progress: Progress = ignore,
 ) -> BasisVersion:
     """Write a basis as one file.
 
@@ -34,19 +38,24 @@ def export_file(
         path: a new file.
         server: the server's address; `SPARSEGRAD_SERVER` or the embedded server when None.
         token: proves who asks; `SPARSEGRAD_TOKEN` when None.
+        progress: told how much of it has come.
 
     Raises:
         UnknownBasis: when the server has no such basis.
         InvalidInput: when something is at `path` already.
         CorruptFile: when a file is damaged and cannot be fetched again.
     """
-    version, files = _fetch(reference, server, token)
+    version, files = _fetch(reference, server, token, progress)
     write_archive(files, path)
     return version
 
 
 def export_folder(
-    reference: str, folder: Path, server: str | None = None, token: str | None = None
+    reference: str,
+    folder: Path,
+    server: str | None = None,
+    token: str | None = None,
+    progress: Progress = ignore,
 ) -> BasisVersion:
     """Write a basis as a folder with a card, which a model hub takes as it is.
 
@@ -57,13 +66,14 @@ def export_folder(
         folder: a new folder.
         server: the server's address; `SPARSEGRAD_SERVER` or the embedded server when None.
         token: proves who asks; `SPARSEGRAD_TOKEN` when None.
+        progress: told how much of it has come.
 
     Raises:
         UnknownBasis: when the server has no such basis.
         InvalidInput: when something else is at `folder` already.
         CorruptFile: when a file is damaged and cannot be fetched again.
     """
-    version, files = _fetch(reference, server, token)
+    version, files = _fetch(reference, server, token, progress)
     manifest = files.manifest
     names = {CARD_FILE, MANIFEST_FILE, *(entry.name for entry in manifest.files())}
     card = write_card(manifest, cached_report(version.digest))
@@ -81,7 +91,7 @@ def import_basis(
     name: str,
     server: str | None = None,
     token: str | None = None,
-    progress: Progress = lambda phase, completed, total: None,
+    progress: Progress = ignore,
 ) -> PublishedVersion:
     """Publish a basis from an exported file or folder on a server.
 
@@ -93,7 +103,7 @@ def import_basis(
         name: what to publish it as, such as ``team/minilm-cola``.
         server: the server's address; `SPARSEGRAD_SERVER` or the embedded server when None.
         token: proves who asks; `SPARSEGRAD_TOKEN` when None.
-        progress: called with a phase, how many files are sent, and how many there are to send.
+        progress: told how much of it is sent.
 
     Raises:
         InvalidInput: when there is no basis at `path`, or the server finds that it is none.
@@ -113,20 +123,38 @@ def send_basis(
         status = service.import_basis(name, files.manifest)
         if status.version is not None:
             return status.version
-        for sent, entry in enumerate(status.missing):
-            progress(SENDING, sent, len(status.missing))
+        sent, total = 0, sum(entry.bytes for entry in status.missing)
+        for entry in status.missing:
+            pieces = _Counted(files.verified(entry), sent, total, progress)
             try:
-                service.import_file(name, digest, entry, files.verified(entry))
+                service.import_file(name, digest, entry, pieces)
             except InvalidInput:
                 service.give_up_import(name, digest)
                 raise
-        progress(SENDING, len(status.missing), len(status.missing))
+            sent += entry.bytes
     raise ServerFault(f"{name}: the server asks for the same files again and again")
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """Pieces of a file, counted as they are asked for; anew when they are sent again."""
+
+    pieces: Iterable[bytes | memoryview]
+    before: int
+    total: int
+    progress: Progress
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        sent = self.before
+        for piece in self.pieces:
+            yield piece
+            sent += len(piece)
+            self.progress(SENDING, sent, self.total)
+
+
 def _fetch(
-    reference: str, server: str | None, token: str | None
+    reference: str, server: str | None, token: str | None, progress: Progress
 ) -> tuple[BasisVersion, BasisFiles]:
     with open_service(server, token) as service:
-        version = download(service, reference, server_name(server))
+        version = download(service, reference, server_name(server), progress)
     return version, open_folder(BasisCache(bases_folder()).folder(version.digest))

@@ -39,7 +39,12 @@
     ├── MissingExtra                      client only: a part is not installed
     ├── CorruptFile                  500  a file whose bytes are not those once written
     ├── WrongBasis                        client only: an adapter on another basis
-    └── RankFailed                        client only: another process of the same run failed
+    ├── RankFailed                        client only: another process of the same run failed
+    ├── WrongUsage                        client only: a command line that means nothing
+    ├── NotConfirmed                      client only: a question answered with no
+    ├── Interrupted                       client only: Ctrl-C
+    ├── FileRefused                       client only: a file that cannot be used here
+    └── Unforeseen                        client only: nobody has put it in words yet
 
 On the wire an error is a problem (RFC 9457): its `type` is the class's stable name as a URN, so
 that a client raises the class that the server raised.
@@ -52,6 +57,13 @@ from collections.abc import Iterator
 from .access import (
     Forbidden,
     Unauthenticated,
+)
+from .commands import (
+    FileRefused,
+    Interrupted,
+    NotConfirmed,
+    Unforeseen,
+    WrongUsage,
 )
 from .failures import (
     CorruptFile,
@@ -113,7 +125,9 @@ __all__ = [
     "CorruptFile",
     "DeletedBasis",
     "DigestMismatch",
+    "FileRefused",
     "Forbidden",
+    "Interrupted",
     "InvalidInput",
     "InvalidReference",
     "InvalidTensor",
@@ -121,6 +135,7 @@ __all__ = [
     "MissingExtra",
     "NoGradients",
     "NonFiniteGradient",
+    "NotConfirmed",
     "NotFound",
     "Overloaded",
     "PreconditionFailed",
@@ -138,6 +153,7 @@ __all__ = [
     "TruncatedBody",
     "Unauthenticated",
     "Unavailable",
+    "Unforeseen",
     "UnknownBasis",
     "UnknownCalibration",
     "UnknownGroup",
@@ -145,6 +161,7 @@ __all__ = [
     "UnsupportedModel",
     "VersionInUse",
     "WrongBasis",
+    "WrongUsage",
     "error_classes",
     "from_problem",
 ]

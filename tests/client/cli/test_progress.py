@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from sparsegrad_client.cli.progress import Phases, rate_text
+from sparsegrad_shared.terminal.progress import Phases
 
 
 def _written(*, terminal: bool) -> str:
