@@ -1,0 +1,140 @@
+"""How pictures look: one width, one set of colours, titles on the left, few lines.
+
+Series have the colours of Okabe and Ito (2008), which the colour-blind tell apart; maps have
+viridis, which rises evenly in lightness. Colours of text and lines are names as much as colours:
+`rendering.svg` puts others in their place on a dark page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+WIDTH = 10.0  # inches
+DPI = 120  # so a picture is 1200 pixels wide
+
+INK = "#1f2328"  # titles and labels
+MUTED = "#59636e"  # numbers on axes, remarks
+LINES = "#d1d9e0"  # axes and grid
+BEFORE = "#818b98"  # the original space
+AFTER = "#0072b2"  # the basis
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MAP = "viridis"
+
+STYLE = {
+    "font.size": 10,
+    "text.color": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": LINES,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINES,
+    "grid.linewidth": 0.6,
+    "xtick.color": LINES,
+    "ytick.color": LINES,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "figure.facecolor": "none",
+}
+
+_Given = ParamSpec("_Given")
+_Figure = TypeVar("_Figure", Figure, Figure | None)
+LONG, SHORT = 28, 17  # letters of a name that are shown
+_LINE_HEIGHT = 0.16  # inches, of a label
+
+
+def styled(draw: Callable[_Given, _Figure]) -> Callable[_Given, _Figure]:
+    """Have a function draw in this style, and leave matplotlib's settings as they were."""
+
+    @wraps(draw)
+    def drawn(*args: _Given.args, **kwargs: _Given.kwargs) -> _Figure:
+        with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def titled(axes: Axes, title: str, remark: str = "") -> None:
+    """A title, and below it a remark, both flush left above the axes."""
+    axes.set_title(title, pad=24 if remark else 8)
+    if remark:
+        axes.annotate(
+            remark, (0, 1), xytext=(0, 8), xycoords="axes fraction", textcoords="offset points",
+            color=MUTED,
+        )  # fmt: skip
+
+
+def in_percent(axis: Axis) -> None:
+    """Show the numbers of an axis, shares, as percentages."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.10g}%"))
+
+
+def shown(name: str, letters: int = SHORT) -> str:
+    """A name as text in a picture: not taken for mathematics, and cut in its middle when long."""
+    if len(name) > letters:
+        half = (letters - 1) // 2
+        name = f"{name[: letters - 1 - half]}…{name[-half:]}"
+    return name.replace("$", r"\$")
+
+
+def label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
+    """Name each line at its right end, outside the axes, no name above another.
+
+    Args:
+        axes: with all its lines, and its limits settled.
+        ends: for each line the value that it ends at, its name, and its colour.
+    """
+    height = axes.get_window_extent().height / axes.figure.dpi  # inches
+    apart = _LINE_HEIGHT / height
+    to_axes = axes.transData + axes.transAxes.inverted()
+    middle = sum(axes.get_xlim()) / 2
+    wanted = sorted(
+        (float(to_axes.transform((max(middle, 1e-300), value))[1]), text, color)
+        for value, text, color in ends
+    )
+    for (_, text, color), place in zip(
+        wanted, spread([y for y, _, _ in wanted], apart), strict=True
+    ):
+        axes.annotate(
+            text, (1, place), xytext=(6, 0), xycoords="axes fraction", textcoords="offset points",
+            color=color, va="center", annotation_clip=False,
+        )  # fmt: skip
+
+
+def spread(places: list[float], apart: float) -> list[float]:
+    """Rising places, moved as little as it takes for all to lie so far apart.
+
+    Places that come too near one another become a block around their mean.
+    """
+    blocks: list[list[float]] = []  # of places, each block laid out around its mean
+    for place in places:
+        blocks.append([place])
+        while len(blocks) > 1 and _end(blocks[-2], apart) + apart > _start(blocks[-1], apart):
+            last = blocks.pop()
+            blocks[-1].extend(last)
+    return [
+        _start(block, apart) + apart * number for block in blocks for number in range(len(block))
+    ]
+
+
+def _start(block: list[float], apart: float) -> float:
+    return sum(block) / len(block) - apart * (len(block) - 1) / 2
+
+
+def _end(block: list[float], apart: float) -> float:
+    return sum(block) / len(block) + apart * (len(block) - 1) / 2
