@@ -1,10 +1,10 @@
 """Uploads against the disk: how close ingest comes to one sequential file, and what it costs.
 
-In each round the same bytes go to the same disk twice: written and fsynced as one file, and sent
-as gradients by several clients, each a process with one connection, to a real server. A further
-process asks for `/livez` all the while. Bodies and digests are made before the clock starts; the
-`socket` client then does nothing but send them, the `library` client is `BasisService`, digests
-included.
+In each round the same bytes go to the same disk three times: written and fsynced as one file; sent
+as gradients by several clients, each a process with one connection, to a real server, while a
+further process asks for `/livez`; and sent by the same clients to `bare_server`, which does no more
+than any server must. Bodies and digests are made before the clock starts; the `socket` client then
+does nothing but send them, the `library` client is `BasisService`, digests included.
 
     python benchmarks/ingest.py [--quick] [--megabytes 2000] [--clients 16] [--rounds 3]
                                 [--kinds float32 bfloat16] [--client socket | library]
@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +41,7 @@ from sparsegrad_shared.framing import DType, Frame, RawTensor
 
 MB = 10**6
 PIECE = 1 << 20  # bytes of one write
+BARE_SERVER = Path(__file__).with_name("bare_server.py")
 DISTINCT = 4  # gradients that a client makes, then sends in turns
 LIVEZ_SECONDS = 0.05  # between two looks
 KINDS: dict[str, tuple[int, int, DType]] = {
@@ -48,6 +49,7 @@ KINDS: dict[str, tuple[int, int, DType]] = {
     "bfloat16": (3072, 768, "bfloat16"),
     "small": (1536, 384, "float32"),  # MiniLM
 }
+Client = subprocess.Popen[str]
 QUICK = {kind: (d_out // 8, d_in // 8, dtype) for kind, (d_out, d_in, dtype) in KINDS.items()}
 
 
@@ -162,7 +164,7 @@ def watch_livez(url: str) -> None:
     taken = []
     with httpx.Client(base_url=url, timeout=60) as client:
         client.get("/livez").raise_for_status()
-        while not ended.wait(LIVEZ_SECONDS):
+        while not taken or not ended.wait(LIVEZ_SECONDS):
             start = time.perf_counter()
             client.get("/livez").raise_for_status()
             taken.append(time.perf_counter() - start)
@@ -232,32 +234,45 @@ def peak_bytes(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+@contextmanager
+def clients(load: Load, url: str, token: str, calibration: str) -> Iterator[list[Client]]:
+    """The clients' processes, ready to send."""
+    with ExitStack() as stack:
+        processes = []
+        for number in range(load.clients):
+            target = Target(url, token, calibration, number * load.count)
+            task = json.dumps({"load": asdict(load), "target": asdict(target)})
+            processes.append(stack.enter_context(own_process("--send", task)))
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        yield processes
+
+
+def send_all(processes: list[Client]) -> float:
+    """Have them send; the seconds until the last one is done."""
+    start = time.perf_counter()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        assert process.stdout is not None
+        json.loads(process.stdout.readline())
+    return time.perf_counter() - start
+
+
 def upload(load: Load, folder: Path, *, worker: bool) -> dict[str, Any]:
     """One run of the load against a fresh server."""
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         process, url, token = stack.enter_context(server(data, worker=worker))
         calibration = open_calibration(url, token, load)
-        clients = []
-        for number in range(load.clients):
-            target = Target(url, token, calibration, number * load.count)
-            task = json.dumps({"load": asdict(load), "target": asdict(target)})
-            clients.append(stack.enter_context(own_process("--send", task)))
-        for client in clients:
-            assert client.stdout is not None
-            assert client.stdout.readline() == "ready\n"
+        processes = stack.enter_context(clients(load, url, token, calibration))
         watcher = stack.enter_context(own_process("--watch", url))
         time.sleep(0.5)  # its first look
         before = cpu_seconds(process.pid)
-        start = time.perf_counter()
-        for client in clients:
-            assert client.stdin is not None
-            client.stdin.write("go\n")
-            client.stdin.flush()
-        for client in clients:
-            assert client.stdout is not None
-            json.loads(client.stdout.readline())
-        seconds = time.perf_counter() - start
+        seconds = send_all(processes)
         server_cpu = cpu_seconds(process.pid) - before
         livez = sorted(json.loads(watcher.communicate()[0]))
         return {
@@ -268,6 +283,22 @@ def upload(load: Load, folder: Path, *, worker: bool) -> dict[str, Any]:
             "livez_p99": livez[int(len(livez) * 0.99)],
             "livez_max": livez[-1],
         }
+
+
+def upload_bare(load: Load, folder: Path) -> float:
+    """Seconds of the same load against a server that does no more than any must."""
+    with ExitStack() as stack:
+        data = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+        command = [sys.executable, str(BARE_SERVER), str(data / "kept")]
+        process = stack.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        seconds = send_all(stack.enter_context(clients(load, url, "none", "none")))
+        process.stdin.close()
+        return seconds
 
 
 def sequential(load: Load, folder: Path) -> float:
@@ -288,10 +319,12 @@ def sequential(load: Load, folder: Path) -> float:
 def measure(kind: str, load: Load, folder: Path, rounds: int, *, worker: bool) -> dict[str, Any]:
     """Disk and load in turns; medians over the rounds."""
     size = frames(load)[0].size * load.sent
-    disk, runs = [], []
+    by_socket = replace(load, client="socket")
+    disk, runs, bare = [], [], []
     for _ in range(rounds):
         disk.append(sequential(load, folder))
         runs.append(upload(load, folder, worker=worker))
+        bare.append(upload_bare(by_socket, folder))
         disk.append(sequential(load, folder))
     row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     seconds = row["seconds"]
@@ -304,24 +337,29 @@ def measure(kind: str, load: Load, folder: Path, rounds: int, *, worker: bool) -
         "mb_per_second": size / MB / seconds,
         "disk_mb_per_second": size / MB / statistics.median(disk),
         "ratio": statistics.median(disk) / seconds,
+        "bare_ratio": statistics.median(disk) / statistics.median(bare),
         "gradients_per_second": load.sent / seconds,
         "livez_max": max(run["livez_max"] for run in runs),
         "peak_bytes": max(run["peak_bytes"] for run in runs),
-        "rounds": [run | {"disk_seconds": disk[2 * i : 2 * i + 2]} for i, run in enumerate(runs)],
+        "rounds": [
+            run | {"disk_seconds": disk[2 * i : 2 * i + 2], "bare_seconds": bare[i]}
+            for i, run in enumerate(runs)
+        ],
     }
 
 
 def show(rows: list[dict[str, Any]]) -> None:
     """A table in Markdown, to be quoted as it is."""
     print(
-        "| gradients | client | MB/s | disk MB/s | ratio | gradients/s | server CPU ns/byte "
-        "| peak MB | /livez p50 ms | p99 | max |"
+        "| gradients | client | MB/s | disk MB/s | ratio | ratio, bare | gradients/s "
+        "| server CPU ns/byte | peak MB | /livez p50 ms | p99 | max |"
     )
-    print("| --- " * 11 + "|")
+    print("| --- " * 12 + "|")
     for row in rows:
         print(
             f"| {row['gradients']} {row['kind']} | {row['client']}{' + worker' * row['worker']} "
             f"| {row['mb_per_second']:.0f} | {row['disk_mb_per_second']:.0f} | {row['ratio']:.2f} "
+            f"| {row['bare_ratio']:.2f} "
             f"| {row['gradients_per_second']:.0f} "
             f"| {row['server_cpu_seconds'] / row['bytes'] * 1e9:.2f} "
             f"| {row['peak_bytes'] / MB:.0f} | {row['livez_p50'] * 1e3:.1f} "
