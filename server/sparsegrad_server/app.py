@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -37,6 +36,7 @@ from .catalog import Catalog
 from .guard import Guard
 from .ingest.admission import Admission
 from .ingest.uploads import Uploads
+from .jobs.comparing import Comparisons
 from .settings import Settings
 from .sharing.imports import Imports
 from .store.files import Staging, make_folder
@@ -108,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.uploads = Uploads(catalog, stores.gradients, settings)
     app.state.imports = Imports(catalog, stores.bases, settings)
-    app.state.comparisons = CapacityLimiter(1)
+    app.state.comparisons = Comparisons(catalog, stores.bases)
     problems.install(app)
     visitors.install(app)
     app.include_router(probes.router, responses=problems.documented(errors.StorageFull))

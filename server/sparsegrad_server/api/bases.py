@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 
@@ -15,18 +14,14 @@ from sparsegrad_shared.bases import (
     BasisManifest,
 )
 from sparsegrad_shared.digests import content_digest
-from sparsegrad_shared.errors import PROBLEM_MEDIA_TYPE, NotFound, Overloaded
+from sparsegrad_shared.errors import PROBLEM_MEDIA_TYPE, NotFound
 from sparsegrad_shared.references import BasisReference, Digest
 from sparsegrad_shared.search import BasisQuery
 
-from ..auth.principal import Principal
-from ..catalog import Catalog, bases
+from ..catalog import bases
 from ..catalog.search import search
-from ..jobs.difference import difference
 from .dependencies import BasesOf, CatalogOf, ComparisonsOf, Reader
 from .visibility import VisibleVersion
-
-WAITING = 8  # comparisons that may wait for the one that is worked out
 
 router = APIRouter(tags=["bases"], prefix="/bases")
 
@@ -57,28 +52,14 @@ async def compare_bases(
     a: Digest,
     b: Digest,
     principal: Reader,
-    catalog: CatalogOf,
-    store: BasesOf,
     comparisons: ComparisonsOf,
 ) -> BasisDifference:
     """Principal angles between the leading subspaces of two bases, for each group of both.
 
     One is worked out at a time, apart from the event loop; few may wait, then it is 429.
     """
-    if comparisons.statistics().tasks_waiting >= WAITING:
-        raise Overloaded("bases are being compared, and others wait; come again", retry_after=2)
-    manifests = await run_sync(_manifests, catalog, principal, (a, b))
-    return await run_sync(difference, store, *manifests, limiter=comparisons)
-
-
-def _manifests(
-    catalog: Catalog, principal: Principal, digests: tuple[str, str]
-) -> tuple[BasisManifest, BasisManifest]:
-    with catalog.reading() as session:
-        for digest in digests:
-            bases.resolve(session, BasisReference.parse(digest), principal.namespace)
-        found = bases.manifests_of(session, set(digests))
-    return found[digests[0]], found[digests[1]]
+    references = BasisReference.parse(a), BasisReference.parse(b)
+    return await comparisons.compare(*references, principal.namespace)
 
 
 @router.get(

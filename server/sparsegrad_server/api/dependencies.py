@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -22,6 +21,7 @@ from ..auth.principal import Principal
 from ..catalog import Catalog
 from ..ingest.admission import Admission
 from ..ingest.uploads import Uploads
+from ..jobs.comparing import Comparisons
 from ..settings import Settings
 from ..sharing.imports import Imports
 from ..store.bases import BasisStore
@@ -72,9 +72,9 @@ def uploads_of(request: Request) -> Uploads:
     return cast(Uploads, request.app.state.uploads)
 
 
-def comparisons_of(request: Request) -> CapacityLimiter:
-    """How many bases may be compared at a time."""
-    return cast(CapacityLimiter, request.app.state.comparisons)
+def comparisons_of(request: Request) -> Comparisons:
+    """What works out how far two bases lie apart."""
+    return cast(Comparisons, request.app.state.comparisons)
 
 
 def imports_of(request: Request) -> Imports:
@@ -96,7 +96,7 @@ BasesOf = Annotated[BasisStore, Depends(bases_of)]
 StagingOf = Annotated[Staging, Depends(staging_of)]
 AdmissionOf = Annotated[Admission, Depends(admission_of)]
 UploadsOf = Annotated[Uploads, Depends(uploads_of)]
-ComparisonsOf = Annotated[CapacityLimiter, Depends(comparisons_of)]
+ComparisonsOf = Annotated[Comparisons, Depends(comparisons_of)]
 ImportsOf = Annotated[Imports, Depends(imports_of)]
 
 

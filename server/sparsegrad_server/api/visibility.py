@@ -11,6 +11,7 @@ from sparsegrad_shared.bases import BasisVersion
 from sparsegrad_shared.errors import UnknownBasis
 from sparsegrad_shared.references import MAX_VERSION, BasisReference, Segment
 
+from ..auth.principal import Principal
 from ..catalog import bases
 from .dependencies import CatalogOf, Reader
 
@@ -18,6 +19,11 @@ Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 
 
 def visible_name(namespace: Segment, name: Segment, principal: Reader) -> None:
+    """A dependency: the name in the path, held to be one that the token sees."""
+    check_visible(namespace, name, principal)
+
+
+def check_visible(namespace: str, name: str, principal: Principal) -> None:
     """Hold a name to be one that the token sees.
 
     Raises:

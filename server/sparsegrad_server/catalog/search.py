@@ -6,16 +6,17 @@ from collections.abc import Iterable
 from itertools import accumulate
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from sparsegrad_shared.bases import BasisList
-from sparsegrad_shared.errors import InvalidInput
 from sparsegrad_shared.references import parse_name
-from sparsegrad_shared.search import MAX_WORDS, BasisQuery
+from sparsegrad_shared.search import BasisQuery
 
 from . import bases, paging
 from .tables import BasisGroupRow, BasisRow, TagRow, VersionRow
+from .words import words_of
 
+PROPOSALS = 200  # values that a filter proposes
 PAGE_BYTES = 8 << 20  # of manifests in one page, but for the first, which may be longer
 
 
@@ -50,6 +51,29 @@ def search(session: Session, query: BasisQuery, namespace: str) -> BasisList:
     )
 
 
+def models(session: Session, namespace: str) -> list[str]:
+    """The ids of the models of the bases that the caller may see, in order, some of them."""
+    return _known(session, BasisRow.model, namespace)
+
+
+def datasets(session: Session, namespace: str) -> list[str]:
+    """The ids of the data sets of the bases that the caller may see, in order, some of them."""
+    return _known(session, BasisRow.dataset, namespace)
+
+
+def _known(session: Session, column: InstrumentedAttribute[str], namespace: str) -> list[str]:
+    return list(
+        session.scalars(
+            select(column)
+            .join(VersionRow, VersionRow.digest == BasisRow.digest)
+            .where(bases.live(), bases.visible(namespace))
+            .distinct()
+            .order_by(column)
+            .limit(PROPOSALS)
+        )
+    )
+
+
 def fitting(sizes: list[int], limit: int) -> int:
     """How many rows a page holds: at least one, if there is one."""
     within = sum(total <= PAGE_BYTES for total in accumulate(sizes[:limit]))
@@ -72,7 +96,7 @@ def _conditions(query: BasisQuery) -> Iterable[ColumnElement[bool]]:
         yield bases.has_alias(query.alias)
     yield from map(_has_tag, query.tag)
     yield from map(_has_shape, query.shape)
-    yield from map(_has_word, _words(query.q))
+    yield from map(_has_word, words_of(query.q))
     if query.after is not None:
         created, namespace, name, version = paging.read_mark(query.after, str, str, int)
         yield paging.after(
@@ -81,13 +105,6 @@ def _conditions(query: BasisQuery) -> Iterable[ColumnElement[bool]]:
             (VersionRow.name, False, name),
             (VersionRow.version, True, version),
         )
-
-
-def _words(text: str | None) -> list[str]:
-    words = (text or "").lower().split()
-    if len(words) > MAX_WORDS:
-        raise InvalidInput(f"q: expected at most {MAX_WORDS} words, got {len(words)}")
-    return words
 
 
 def _has_word(word: str) -> ColumnElement[bool]:

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from .. import context
 from ..auth.principal import Principal
 from . import words
+from .basis_views import size_of
 from .navigation import items_for
 from .static_files import address
 
@@ -72,6 +73,7 @@ def environment() -> Environment:
     )
     templates.globals["asset"] = address
     templates.filters |= words.FILTERS
+    templates.filters["basis_size"] = size_of
     return templates
 
 

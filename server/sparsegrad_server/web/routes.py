@@ -5,12 +5,15 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 
-from . import sign_in, static_files
+from . import bases, basis, comparison, sign_in, static_files
 from .visitors import HOME
 
 router = APIRouter(include_in_schema=False)
 router.include_router(static_files.router)
 router.include_router(sign_in.router)
+router.include_router(bases.router)
+router.include_router(basis.router)
+router.include_router(comparison.router)
 
 
 @router.get("/", status_code=303)

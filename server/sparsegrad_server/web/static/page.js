@@ -36,8 +36,8 @@ async function copy(element) {
   return copied;
 }
 
-function showCopyButtons(within) {
-  for (const button of within.querySelectorAll("[data-copy]")) button.hidden = false;
+function showCopyButtons() {
+  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
 }
 
 document.addEventListener("click", async (event) => {
@@ -63,8 +63,20 @@ document.addEventListener("htmx:responseError", (event) => {
 document.addEventListener("htmx:sendError", () => {
   showNotice("The server does not answer. What you see is from before; try again in a moment.");
 });
-document.addEventListener("htmx:afterSwap", (event) => {
-  showNotice(null);
-  showCopyButtons(event.target);
+// A form that is checked while somebody types is answered 422, and shows what is wrong.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.xhr.status !== 422) return;
+  if (!event.detail.xhr.getResponseHeader("Content-Type")?.startsWith("text/html")) return;
+  event.detail.shouldSwap = true;
+  event.detail.isError = false;
 });
-showCopyButtons(document);
+document.addEventListener("htmx:afterSettle", () => {
+  showNotice(null);
+  showCopyButtons();
+  for (const error of document.querySelectorAll("[id^='error-']")) {
+    const field = document.getElementById(error.id.replace("error-", "field-"));
+    if (error.textContent.trim()) field?.setAttribute("aria-invalid", "true");
+    else field?.removeAttribute("aria-invalid");
+  }
+});
+showCopyButtons();

@@ -1,7 +1,8 @@
-// The theme that was chosen, before anything is drawn. Runs in the head, so no module.
+// That scripts are on, and the theme that was chosen, before anything is drawn. Runs in the head, so no module.
 "use strict";
 (() => {
   const root = document.documentElement;
+  root.classList.add("scripted");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let chosen = null;
   try {
