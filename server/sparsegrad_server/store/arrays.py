@@ -18,7 +18,7 @@ the attribute `dtype` saying what they mean.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -28,6 +28,7 @@ from zarr.core.buffer import cpu
 from zarr.storage import MemoryStore
 
 from sparsegrad_shared.calibrations import FORM_TENSORS, CalibrationManifest, GradientForm
+from sparsegrad_shared.errors import CorruptFile
 from sparsegrad_shared.framing import DType
 
 from .gradients import NUMPY_TYPES, Array
@@ -103,6 +104,45 @@ def array_metadata(name: str, array: Array) -> bytes:
     store = MemoryStore()
     _create(store, "", array.shape, array.shape, dtype, _AXES[name])
     return _contents(store)[METADATA]
+
+
+def read_gradient(
+    read: Callable[[str], Bytes], calibration_id: str, group: str, index: int, form: GradientForm
+) -> dict[str, Array]:
+    """A stored gradient, from its files.
+
+    Args:
+        read: gives a file's bytes, by its path below the store's root.
+        calibration_id: the folder of its calibration.
+        group: the folder of its group within.
+        index: its slot.
+        form: dense, factored or sums.
+
+    Raises:
+        CorruptFile: when a file is missing or damaged; names the gradient and the file.
+        OSError: when a file cannot be read.
+    """
+    if form == "dense":
+        chunks: dict[str, tuple[str, str, int | slice]] = {"G": (DENSE, dense_chunk(index), index)}
+    else:
+        chunks = {
+            name: (array_of(name, index), ONLY_CHUNK, slice(None)) for name in FORM_TENSORS[form]
+        }
+    where = f"{calibration_id}: gradient {group}/{index}"
+    tensors = {}
+    for name, (array, chunk, selection) in chunks.items():
+        paths = [f"{array}/{file}" for file in (METADATA, chunk)]
+        try:
+            metadata, content = (read(f"{calibration_id}/{group}/{path}") for path in paths)
+        except FileNotFoundError:
+            raise CorruptFile(
+                f"{where}: {paths[0]} or {paths[1]} is missing; put it back from a copy"
+            ) from None
+        try:
+            tensors[name] = decoded(metadata, chunk, content, selection)
+        except ValueError as error:
+            raise CorruptFile(f"{where}, {name}: the stored bytes are damaged: {error}") from error
+    return tensors
 
 
 def decoded(metadata: Bytes, chunk: str, content: Bytes, selection: int | slice) -> Array:

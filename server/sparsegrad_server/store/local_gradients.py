@@ -17,7 +17,6 @@ from sparsegrad_shared.calibrations import (
     GradientForm,
     GroupSpec,
 )
-from sparsegrad_shared.errors import CorruptFile
 
 from . import arrays
 from .chunks import encoded
@@ -90,15 +89,7 @@ class LocalGradientStore(GradientStore):
         self, calibration_id: str, group: GroupSpec, index: int, form: GradientForm
     ) -> dict[str, Array]:
         """A stored gradient, held to its checksums."""
-        home = self._root / calibration_id / group.name
-        where = f"{calibration_id}: gradient {group.name}/{index}"
-        if form == "dense":
-            return {"G": _read(home / arrays.DENSE, arrays.dense_chunk(index), index, where)}
-        paths = {name: home / arrays.array_of(name, index) for name in FORM_TENSORS[form]}
-        return {
-            name: _read(path, arrays.ONLY_CHUNK, slice(None), f"{where}, {name}")
-            for name, path in paths.items()
-        }
+        return arrays.read_gradient(self._read, calibration_id, group.name, index, form)
 
     def delete(self, calibration_id: str) -> None:
         """Remove a calibration's folder."""
@@ -129,6 +120,9 @@ class LocalGradientStore(GradientStore):
         """The names of the folders."""
         return (path.name for path in self._root.iterdir())
 
+    def _read(self, path: str) -> bytes:
+        return (self._root / path).read_bytes()
+
 
 def _stage_chunk(staged: Path, target: Path, array: Array) -> _Move:
     _write(staged, encoded(array))
@@ -147,16 +141,3 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         file.writelines(pieces)
-
-
-def _read(path: Path, chunk: str, selection: int | slice, where: str) -> Array:
-    try:
-        content = (path / chunk).read_bytes()
-        metadata = (path / arrays.METADATA).read_bytes()
-    except FileNotFoundError as error:
-        name = Path(error.filename).name
-        raise CorruptFile(f"{where}: its file {name} is missing; put it back from a copy") from None
-    try:
-        return arrays.decoded(metadata, chunk, content, selection)
-    except ValueError as error:
-        raise CorruptFile(f"{where}: the stored bytes are damaged: {error}") from error

@@ -13,12 +13,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from sparsegrad_shared.calibrations import (
-    FORM_TENSORS,
     CalibrationManifest,
     GradientForm,
     GroupSpec,
 )
-from sparsegrad_shared.errors import CorruptFile
 
 from . import arrays
 from .chunks import encoded
@@ -71,16 +69,7 @@ class ObjectGradientStore(GradientStore):
         self, calibration_id: str, group: GroupSpec, index: int, form: GradientForm
     ) -> dict[str, Array]:
         """A stored gradient, held to its checksums."""
-        home = f"{calibration_id}/{group.name}"
-        where = f"{calibration_id}: gradient {group.name}/{index}"
-        if form == "dense":
-            chunk = arrays.dense_chunk(index)
-            return {"G": self._read(f"{home}/{arrays.DENSE}", chunk, index, where)}
-        paths = {name: f"{home}/{arrays.array_of(name, index)}" for name in FORM_TENSORS[form]}
-        return {
-            name: self._read(path, arrays.ONLY_CHUNK, slice(None), f"{where}, {name}")
-            for name, path in paths.items()
-        }
+        return arrays.read_gradient(self._objects.read, calibration_id, group.name, index, form)
 
     def delete(self, calibration_id: str) -> None:
         """Remove a calibration's objects."""
@@ -105,19 +94,6 @@ class ObjectGradientStore(GradientStore):
         """Remove its chunk, or all of its arrays."""
         home = f"{calibration_id}/{group}"
         self._objects.delete(f"{home}/{path}" for path in arrays.files_of(index, form))
-
-    def _read(self, path: str, chunk: str, selection: int | slice, where: str) -> Array:
-        try:
-            content = self._objects.read(f"{path}/{chunk}")
-            metadata = self._objects.read(f"{path}/{arrays.METADATA}")
-        except FileNotFoundError:
-            raise CorruptFile(
-                f"{where}: an object below {path} is missing; put it back from a copy"
-            ) from None
-        try:
-            return arrays.decoded(metadata, chunk, content, selection)
-        except ValueError as error:
-            raise CorruptFile(f"{where}: the stored bytes are damaged: {error}") from error
 
 
 def _files(home: str, index: int, tensors: Tensors) -> Iterator[_File]:
