@@ -13,6 +13,7 @@ from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Table
 
+from . import adapter_report
 from .options import ModelOption, ServerOption
 
 ParametersChoice = Literal["agree", "first", "none"]
@@ -216,3 +217,6 @@ def to_lora(
         shown=[Table(LORA_COLUMNS, lora_rows(lora), title=title, numbers=2)],
         brief=[str(output)],
     )
+
+
+app.command("report")(adapter_report.report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -18,6 +19,9 @@ from .connecting import connect
 from .options import ServerOption
 
 if TYPE_CHECKING:
+    from sparsegrad_shared.bases import BasisVersion
+    from sparsegrad_shared.report import BasisReport
+
     from ..service.queries import BasisFilters
 
 app = Commands(
@@ -174,26 +178,53 @@ def pull(reference: ReferenceArgument, server: ServerOption = None) -> Result:
 
 
 @app.command()
-def report(reference: ReferenceArgument, server: ServerOption = None) -> Result:
+def report(
+    reference: ReferenceArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A new folder for the report with pictures: a page, index.html, and PNGs.",
+            show_default=False,
+        ),
+    ] = None,
+    server: ServerOption = None,
+) -> Result:
     """Report how good a basis is, on gradients that it was not fitted on.
 
-    Example:
+    Examples:
         sparsegrad-client bases report team/minilm-cola
+
+        sparsegrad-client bases report team/minilm-cola --output minilm-cola-report
     """
+    from ..folders import check_replaceable
     from ..report.reading import download_report
     from ..report.tables import BLOCK_COLUMNS, REPORT_COLUMNS, block_rows, report_rows
 
+    if output is not None:
+        check_replaceable(output)
     with connect(server) as service:
         version = service.resolve(reference)
         found = download_report(service, version)
+    page = None if output is None else _drawn(version, found, output)
     title = f"{version}: share of held-out gradient energy in the largest entries"
     return Result(
-        data={"basis": str(version), "digest": version.digest, "report": found},
+        data={"basis": str(version), "digest": version.digest, "report": found, "page": page},
         shown=[
             Table(REPORT_COLUMNS, report_rows(found), title=title, numbers=9),
             Table(BLOCK_COLUMNS, block_rows(found), title="In leading blocks", numbers=2),
+            *([] if page is None else [f"pictures  {page}"]),
         ],
+        brief=None if page is None else [str(page)],
     )
+
+
+def _drawn(version: BasisVersion, report: BasisReport, output: Path) -> Path:
+    from ..report.basis_report import write_basis_report
+
+    with Phases() as phases:
+        return write_basis_report(version, report, output, progress=phases)
 
 
 @app.command()
