@@ -124,8 +124,10 @@ def snippets_of(basis: BasisVersion, server: str) -> Snippets:
     model = shlex.quote(basis.manifest.model.id)
     return Snippets(
         python=(
-            "from sparsegrad_client import SparseGradConfig, build_optimizer, fetch_basis, sparsify"
-            f'\n\nbasis = fetch_basis("{basis.name}@{basis.version}")\n'
+            "from sparsegrad_client import (\n"
+            "    SparseGradConfig, build_optimizer, fetch_basis, sparsify,\n"
+            ")\n\n"
+            f'basis = fetch_basis("{basis.name}@{basis.version}")\n'
             "model = sparsify(model, basis, SparseGradConfig(density=0.01))\n"
             "optimizer = build_optimizer(model, lr=1e-3, head_lr=5e-4)"
         ),

@@ -38,6 +38,18 @@ def age(then: datetime, now: datetime) -> str:
     return "just now"
 
 
+def duration(seconds: float) -> str:
+    """How long something takes: 12 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{number(hours)} h {minutes} min" if minutes else f"{number(hours)} h"
+
+
 def moment(then: datetime | None) -> str:
     """A time to the minute, in UTC; a dash when there is none."""
     return NONE if then is None else f"{then:%Y-%m-%d %H:%M} UTC"
@@ -51,6 +63,11 @@ def machine_time(then: datetime) -> str:
 def share(value: float | None) -> str:
     """A share of one as a percentage; a dash when it is not known."""
     return NONE if value is None else f"{100 * value:.1f}%"
+
+
+def percent(value: float) -> str:
+    """A share that somebody has set, with no more digits than it has: 1%."""
+    return f"{100 * value:g}%"
 
 
 def number(value: float) -> str:
@@ -71,9 +88,11 @@ def short(digest: str) -> str:
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "size": size,
     "age": age,
+    "duration": duration,
     "moment": moment,
     "machine_time": machine_time,
     "share": share,
+    "percent": percent,
     "number": number,
     "plural": plural,
     "short": short,

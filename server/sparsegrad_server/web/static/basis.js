@@ -12,7 +12,7 @@ const sides = ["Input", "Output"];
 
 function drawSpectra(group) {
   const spectra = [group.spectrum_in, group.spectrum_out];
-  const x = { label: "Rank", log: true };
+  const x = { label: "Rank", log: true, range: (_chart, low, high) => [low, high] };
   shown.push(
     drawLines(document.getElementById("spectrum-chart"), {
       data: joined(
@@ -23,7 +23,7 @@ function drawSpectra(group) {
         })),
       ),
       lines: sides,
-      x: { ...x, format: undefined },
+      x,
       y: { label: "Eigenvalue, share of the largest", log: true },
       read: (value) => value.toExponential(1),
     }),
@@ -49,6 +49,7 @@ function draw() {
       original: document.getElementById("map-original"),
       basis: document.getElementById("map-basis"),
       legend: document.getElementById("map-legend"),
+      range: document.getElementById("map-range"),
     });
     shown.push({ remove });
   }

@@ -15,7 +15,7 @@ const HEIGHT = 260;
 
 function scaleOf(axis) {
   if (!axis.log) return { time: Boolean(axis.time), range: axis.range };
-  return { time: false, distr: 3, log: 10 };
+  return { time: false, distr: 3, log: 10, range: axis.range };
 }
 
 function axisOf(axis, side, size) {
@@ -33,7 +33,10 @@ function axisOf(axis, side, size) {
   };
   // Of a logarithmic axis uPlot has a place for every digit: only powers of ten get words.
   if (axis.log) {
-    drawn.filter = (_chart, splits) => splits.map((at) => (isPower(at) ? at : null));
+    const powers = (_chart, splits) => splits.map((at) => (isPower(at) ? at : null));
+    drawn.filter = powers;
+    drawn.grid.filter = powers;
+    drawn.ticks.filter = powers;
     drawn.values = (_chart, splits) => splits.map((at) => (at === null ? "" : powerOf(at)));
   }
   if (axis.format) drawn.values = (_chart, splits) => splits.map((at) => axis.format(at));
@@ -75,7 +78,7 @@ export function drawLines(element, { data, lines, x, y, read, height = HEIGHT })
         width: Math.max(200, element.clientWidth),
         height,
         scales: { x: scaleOf(x), y: scaleOf(y) },
-        axes: [axisOf(x, 2, 46), axisOf(y, 3, 66)],
+        axes: [axisOf(x, 2, 34), axisOf(y, 3, 60)],
         series: [
           { label: x.label, value: (_chart, value) => (value === null ? "–" : (x.format ?? String)(value)) },
           ...lines.map((label, place) => ({

@@ -5,7 +5,7 @@ import { colour } from "./charts.js";
 const MAP_BINS = 64; // along an axis, at most: as the report has it
 const TOP_LEVEL = 255; // all the energy
 const LEVELS_PER_DECADE = 20;
-const DECADES = 6; // of the colour scale
+const LEAST_DECADES = 1; // of the colour scale, so that round-off does not look like structure
 const EDGE = 0.16; // of the width, for the counts
 const GAP = 0.015;
 
@@ -57,7 +57,7 @@ function sized(canvas, ratio) {
   return canvas.getContext("2d");
 }
 
-function drawCells(context, values, top, side) {
+function drawCells(context, values, scale, side) {
   const down = values.length;
   const across = values[0].length;
   values.forEach((line, row) => {
@@ -66,7 +66,7 @@ function drawCells(context, values, top, side) {
     line.forEach((value, column) => {
       const x = Math.round((column * side) / across);
       const width = Math.round(((column + 1) * side) / across) - x;
-      context.fillStyle = `rgb(${shade(1 + (value - top) / DECADES).join(" ")})`;
+      context.fillStyle = `rgb(${shade((value - scale.low) / (scale.high - scale.low)).join(" ")})`;
       context.fillRect(x, y, width, height);
     });
   });
@@ -88,11 +88,11 @@ function drawCounts(context, counts, sizes, most, side, upright) {
 
 const highest = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
 
-function drawOne(canvas, matrix, values, top) {
+function drawOne(canvas, matrix, values, scale) {
   const context = sized(canvas, 1);
   const side = Math.floor(canvas.width * (1 - EDGE));
   context.clearRect(0, 0, canvas.width, canvas.height);
-  drawCells(context, values, top, side);
+  drawCells(context, values, scale, side);
   for (const [counts, extent, upright] of [
     [matrix.top_by_rows, matrix.rows, true],
     [matrix.top_by_columns, matrix.columns, false],
@@ -115,7 +115,7 @@ function drawLegend(canvas) {
  * Draws a gradient before and after, on one colour scale, and the scale itself.
  *
  * @param sample the report's `sample`.
- * @param canvases {original, basis, legend}.
+ * @param canvases {original, basis, legend}, and the element `range` for the scale in words.
  * @returns a function that ends it.
  */
 export function drawSample(sample, canvases) {
@@ -124,9 +124,12 @@ export function drawSample(sample, canvases) {
     matrix: sample[kind],
     values: densities(sample[kind]),
   }));
-  const top = highest(kinds.flatMap(({ values }) => values.flat()));
+  const known = kinds.flatMap(({ values }) => values.flat()).filter(Number.isFinite);
+  const high = highest(known);
+  const low = Math.min(-highest(known.map((value) => -value)), high - LEAST_DECADES);
+  canvases.range.textContent = `, ${Math.round(10 ** (high - low)).toLocaleString("en")} times as much`;
   const draw = () => {
-    for (const { canvas, matrix, values } of kinds) drawOne(canvas, matrix, values, top);
+    for (const { canvas, matrix, values } of kinds) drawOne(canvas, matrix, values, { low, high });
     drawLegend(canvases.legend);
   };
   const resized = new ResizeObserver(draw);
