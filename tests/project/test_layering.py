@@ -50,8 +50,8 @@ def test_no_package_imports_what_stands_above_or_beside_it(package: str) -> None
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("sparsegrad_client.cli", {"torch", "transformers", "httpx", "numpy"}),
-        ("sparsegrad_server.cli", {"fastapi", "uvicorn", "zarr", "sqlalchemy", "numpy"}),
+        ("sparsegrad_client.cli.app", {"torch", "transformers", "httpx", "numpy"}),
+        ("sparsegrad_server.cli.app", {"fastapi", "uvicorn", "zarr", "sqlalchemy", "numpy"}),
         ("sparsegrad_server.app", {"torch", "transformers"}),
     ],
 )

@@ -128,7 +128,8 @@ def test_what_gc_freed_is_written_down_and_a_dry_run_is_not(tmp_path: Path) -> N
     with bench.catalog.writing() as session:
         record_command(session, "token create", "long ago", None)
         session.execute(text("UPDATE audit SET at = '2001-01-01'"))
-    command = [sys.executable, "-m", "sparsegrad_server", "gc", "--data", str(tmp_path / "data")]
+    data = ["--data", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "sparsegrad_server", "gc", "--yes", *data]
     for options, expected in ((["--dry-run"], ["token create"]), ([], ["gc"]), ([], ["gc"])):
         ran = subprocess.run(
             [*command, *options], capture_output=True, text=True, timeout=120, check=False

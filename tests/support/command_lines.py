@@ -7,8 +7,8 @@ import shlex
 
 from typer.main import get_command
 
-from sparsegrad_client.cli import app as client
-from sparsegrad_server.cli import app as server
+from sparsegrad_client.cli.app import app as client
+from sparsegrad_server.cli.app import app as server
 
 PROGRAMS = {
     "sparsegrad-client": get_command(client),

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
 
-import typer
-
-from sparsegrad_shared.terminal.commands import Commands, exit_codes
+from sparsegrad_shared.terminal.commands import Commands, exit_codes, version_option
 from sparsegrad_shared.terminal.running import run
 
 from . import adapters, bases, calibrate, quickstart, train
@@ -20,28 +17,11 @@ _CLIENT_MODULES = (
 )  # fmt: skip
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"{PROGRAM} {version('sparsegrad-peft')}")
-        raise typer.Exit
-
-
-def _options(
-    _: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
-) -> None:
-    """The options of the program as a whole."""
-
-
 app = Commands(
     name=PROGRAM,
     help="Fine-tune models by updating the 1% of weights that matter, in a basis your team shares.",
     epilog=f"First time here? Run: sparsegrad-client quickstart\n\n{exit_codes()}",
-    options=_options,
+    options=[version_option(PROGRAM)],
 )
 app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)

@@ -6,6 +6,13 @@ Nothing here imports the web framework, the database or NumPy before a command n
 
 from __future__ import annotations
 
-from .app import app, main
+import signal
 
-__all__ = ["app", "main"]
+
+def main() -> None:
+    """Run the command line and end the process (`sparsegrad_shared.terminal.exits`)."""
+    # Ctrl-C while we are only being loaded: there is nothing to say yet.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from .app import run_server
+
+    run_server()

@@ -1,30 +1,37 @@
-"""The application: its subcommands, and what becomes of their errors."""
+"""The application: its subcommands, and what brings the packages that they need."""
 
 from __future__ import annotations
 
 import sys
 
-import typer
-
-from sparsegrad_shared.errors import SparseGradError
+from sparsegrad_shared.terminal import mode
+from sparsegrad_shared.terminal.commands import Commands, exit_codes, version_option
+from sparsegrad_shared.terminal.running import run
 
 from ..telemetry import logs
 from . import audit, check, cluster, gc, serve, settings, token, worker
 
-_OURS = ("sparsegrad_server", "sparsegrad_shared")
+PROGRAM = "sparsegrad-server"
+# Top-level modules, by the extra that brings them.
+_MODULES = {
+    "server": (
+        "alembic", "fastapi", "google_crc32c", "httptools", "ml_dtypes", "numcodecs", "numpy",
+        "obstore", "opentelemetry", "prometheus_client", "psycopg", "pydantic_settings",
+        "safetensors", "scipy", "sqlalchemy", "tensorly", "threadpoolctl", "uvicorn", "zarr",
+    ),
+    "cluster": ("dask", "distributed"),
+}  # fmt: skip
 
-app = typer.Typer(
-    name="sparsegrad-server",
+app = Commands(
+    name=PROGRAM,
     help="Store gradients, compute bases from them, and keep the bases for the whole team.",
     epilog="Example: sparsegrad-server serve --data /srv/sparsegrad\n\n"
-    "Every setting is also read from the environment: --data is SPARSEGRAD_DATA.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    "Every setting is also read from the environment: --data is SPARSEGRAD_DATA.\n\n"
+    + exit_codes(),
+    options=[version_option(PROGRAM)],
 )
-app.command("serve")(serve.serve)
-app.command("worker")(worker.worker)
+app.command("serve", has_json=False)(serve.serve)
+app.command("worker", has_json=False)(worker.worker)
 app.command("check")(check.check)
 app.command("gc")(gc.gc)
 app.command("audit")(audit.audit)
@@ -33,25 +40,10 @@ app.add_typer(cluster.app, name="cluster")
 app.add_typer(token.app, name="token")
 
 
-def main() -> None:
-    """Run the command line; an error is one line on standard error.
-
-    Exit codes: 0, done; 1, an error; 2, wrong usage.
-    """
-    logs.configure("text", "info")  # until the settings are known
-    try:
-        app()
-    except SparseGradError as error:
-        _fail(error.message)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith(_OURS):
-            raise
-        _fail(f"sparsegrad-server needs {error.name}: pip install 'sparsegrad-peft[server]'")
-    except OSError as error:
-        what = f"cannot use {error.filename}: {error.strerror}" if error.filename else str(error)
-        _fail(what)
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
-    sys.exit(1)
+def run_server() -> None:
+    """Run the command line and end the process."""
+    wanted = mode.guess(sys.argv[1:])
+    # Until the settings are known, if the command asks for them at all.
+    logs.configure("json" if wanted.json else "text", "warning" if wanted.quiet else "info")
+    extras = {module: extra for extra, modules in _MODULES.items() for module in modules}
+    run(app, PROGRAM, extras)

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Listing
+
 from .catalog import opened
 from .options import Data
-from .table import AsJson, show
 
 COLUMNS = ("at", "token_name", "namespace", "action", "target", "status")
 PAGE = 1000
@@ -29,9 +31,8 @@ def audit(
         bool | None, typer.Option("--refused/--done", help="Only what was refused, or was done.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = PAGE,
-    as_json: AsJson = False,
     data: Data = None,
-) -> None:
+) -> Result:
     """Show the audit log, newest first.
 
     Example: sparsegrad-server audit --since 2026-01-01 --namespace team --json
@@ -40,8 +41,9 @@ def audit(
 
     query = AuditQuery(namespace, token, action, _utc(since), _utc(until), refused)
     with opened(data) as catalog, catalog.reading() as session:
-        found = (entry.model_dump() for entry in entries(session, query, limit))
-        show(COLUMNS, found, as_json=as_json)
+        found = list(entries(session, query, limit))
+    rows = [[getattr(entry, name) for name in COLUMNS] for entry in found]
+    return Result(data=found, shown=[Listing(COLUMNS, rows, empty="nothing was noted")])
 
 
 def _utc(time: datetime | None) -> datetime | None:

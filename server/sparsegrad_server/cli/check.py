@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from sparsegrad_shared.progress import InBytes
+from sparsegrad_shared.terminal.amounts import size
+from sparsegrad_shared.terminal.exits import DONE, FOUND_DAMAGE
+from sparsegrad_shared.terminal.progress import Phases
+from sparsegrad_shared.terminal.results import Result
 
 from .options import Data, settings_from
 
@@ -17,19 +17,16 @@ if TYPE_CHECKING:
     from ..checkup.findings import Finding, Notes
     from ..checkup.parts import Parts
 
+CHECKING = InBytes("checking")
+LOOKING = "looking for what nothing names"
 GRACE_HOURS = 6.0  # what is younger may still be on its way: an upload, a job
 
 
-def check(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on standard output.")
-    ] = False,
-    data: Data = None,
-) -> None:
+def check(data: Data = None) -> Result:
     """Verify every digest and every reference, and say what is wrong; change nothing.
 
-    Prints a line for each thing that is wrong, with what to do next. The server may go on
-    meanwhile. Exit codes: 0, all is well; 1, something is wrong.
+    Prints a line for each thing that is wrong, with what to do next, and ends with exit code 3 if
+    there is any. The server may go on meanwhile.
 
     Example: sparsegrad-server check --data /srv/sparsegrad
     """
@@ -39,22 +36,28 @@ def check(
     from ..checkup.parts import opened
 
     found: list[Finding] = []
-    with opened(settings_from(data=data)) as parts, _progress(parts, bytes_to_read) as read:
+    with opened(settings_from(data=data)) as parts, Phases() as phases:
+        total, done = bytes_to_read(parts), 0
 
-        def tell(finding: Finding) -> None:
-            found.append(finding)
-            if not as_json:
-                typer.echo(str(finding))
+        def read(size: int) -> None:
+            nonlocal done
+            done += size
+            phases(CHECKING, min(done, total), total)
 
-        notes = Notes(tell, read)
+        notes = Notes(found.append, read)
         look(parts, notes)
+        phases(LOOKING, 0, 0)
         spare = _spare(parts)
-    if as_json:
-        findings = [asdict(finding) for finding in found]
-        typer.echo(json.dumps({"findings": findings, "looked_at": notes.looked_at, "spare": spare}))
-    else:
-        _summarize(notes, spare)
-    raise typer.Exit(int(bool(found)))
+    return Result(
+        data={
+            "findings": [asdict(finding) for finding in found],
+            "looked_at": notes.looked_at,
+            "spare": spare,
+        },
+        shown=[str(finding) for finding in found],
+        notes=_summary(notes, spare),
+        exit_code=FOUND_DAMAGE if found else DONE,
+    )
 
 
 def _spare(parts: Parts) -> dict[str, int]:
@@ -70,35 +73,11 @@ def _spare(parts: Parts) -> dict[str, int]:
     return {"things": len(sizes), "bytes": sum(sizes)}
 
 
-def _summarize(notes: Notes, spare: dict[str, int]) -> None:
+def _summary(notes: Notes, spare: dict[str, int]) -> list[str]:
     looked = ", ".join(f"{count} {kind}" for kind, count in sorted(notes.looked_at.items()))
-    typer.echo(f"looked at {looked}", err=True)
-    if spare["things"]:
-        typer.echo(
-            f"`sparsegrad-server gc` would free {spare['things']} things, {spare['bytes']} bytes",
-            err=True,
-        )
-    typer.echo(f"wrong: {notes.findings}" if notes.findings else "all is well", err=True)
-
-
-@contextmanager
-def _progress(
-    parts: Parts, bytes_to_read: Callable[[Parts], int]
-) -> Iterator[Callable[[int], None]]:
-    """How far the check is, on a terminal: bytes, rate and time left."""
-    if not sys.stderr.isatty():
-        yield lambda size: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("check", total=bytes_to_read(parts))
-        yield lambda size: progress.advance(task, size)
+    free = f"`sparsegrad-server gc` would free {spare['things']} things, {size(spare['bytes'])}"
+    return [
+        f"looked at {looked}",
+        *([free] if spare["things"] else []),
+        f"wrong: {notes.findings}" if notes.findings else "all is well",
+    ]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparsegrad_shared.terminal.commands import Commands
+
 from .options import Data, settings_from
 
 if TYPE_CHECKING:
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 
 PORT = 8786
 
-app = typer.Typer(
+app = Commands(
+    name="cluster",
     help="Run the parts of a Dask cluster, over mutual TLS.",
-    no_args_is_help=True,
     epilog="Example: sparsegrad-server cluster scheduler --host 10.0.0.5",
 )
 
@@ -38,7 +40,7 @@ _ENVIRONMENT = {
 }
 
 
-@app.command()
+@app.command(has_json=False)
 def scheduler(
     host: Host = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = PORT,
@@ -53,7 +55,7 @@ def scheduler(
     _become("scheduler", options + _host(host), settings)
 
 
-@app.command()
+@app.command(has_json=False)
 def worker(
     address: Annotated[
         str | None,

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.terminal import mode
+
+from ..telemetry import logs
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -45,6 +48,12 @@ def settings_from(**options: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise InvalidInput("; ".join(map(_said, error.errors()))) from None
+
+
+def configure_logs(settings: Settings) -> None:
+    """Logs as the settings have them; under ``--quiet`` only what calls for somebody."""
+    quiet = mode.current().quiet and settings.log_level in ("debug", "info")
+    logs.configure(settings.log_format, "warning" if quiet else settings.log_level)
 
 
 def _said(problem: ErrorDetails) -> str:

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..telemetry import logs
-from .options import Data, settings_from
+from .options import Data, configure_logs, settings_from
 
 
 def serve(
@@ -44,5 +43,5 @@ def serve(
     from ..serving import serve_until_stopped
 
     settings = settings_from(data=data, host=host, port=port)
-    logs.configure(settings.log_format, settings.log_level)
+    configure_logs(settings)
     raise typer.Exit(serve_until_stopped(settings, with_worker=not no_worker, embedded=embedded))

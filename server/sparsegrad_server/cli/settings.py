@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Listing
+
 from .options import Data, settings_from
-from .table import AsJson, show
 
 COLUMNS = ("variable", "value", "from")
 
@@ -16,9 +18,8 @@ def settings(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print the page of all settings instead.")
     ] = False,
-    as_json: AsJson = False,
     data: Data = None,
-) -> None:
+) -> Result:
     """Show the settings that are in effect here, without secrets.
 
     Example: sparsegrad-server settings --data /srv/sparsegrad
@@ -26,6 +27,8 @@ def settings(
     from .. import settings_page
 
     if markdown:
-        typer.echo(settings_page.markdown(), nl=False)
-    else:
-        show(COLUMNS, settings_page.in_effect(settings_from(data=data)), as_json=as_json)
+        page = settings_page.markdown()
+        return Result(data={"markdown": page}, shown=[page.removesuffix("\n")])
+    found = list(settings_page.in_effect(settings_from(data=data)))
+    rows = [[setting[name] for name in COLUMNS] for setting in found]
+    return Result(data=found, shown=[Listing(COLUMNS, rows)])

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparsegrad_shared.terminal.commands import Commands
+from sparsegrad_shared.terminal.questions import YesOption, confirm
+from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.tables import Listing
 from sparsegrad_shared.tokens import Scope
 
 from .catalog import opened
 from .options import Data
-from .table import AsJson, show
 
 if TYPE_CHECKING:
     from ..catalog.tables import TokenRow
 
 COLUMNS = ("id", "name", "namespace", "scope", "state", "last_used")
 
-app = typer.Typer(
+app = Commands(
+    name="token",
     help="Make, list and revoke tokens.",
-    no_args_is_help=True,
     epilog="Example: sparsegrad-server token create --namespace team --scope write",
 )
 
@@ -36,7 +39,7 @@ def create(
         float | None, typer.Option(min=0, help="Days until it expires; never, when not given.")
     ] = None,
     data: Data = None,
-) -> None:
+) -> Result:
     """Make a token and print it, alone, on standard output; it is shown this once.
 
     Example: sparsegrad-server token create --namespace team --scope write --name alice
@@ -51,11 +54,19 @@ def create(
             session, name or f"{namespace}-{scope}", namespace, scope, now, expires
         )
         record_command(session, "token create", f"{token.id} {scope} {token.name}", namespace)
-    typer.echo(token.secret)
+    made = {
+        "id": token.id,
+        "name": token.name,
+        "namespace": namespace,
+        "scope": scope,
+        "expires": expires,
+        "token": token.secret,
+    }
+    return Result(data=made, shown=[token.secret])
 
 
 @app.command("list")
-def list_tokens(as_json: AsJson = False, data: Data = None) -> None:
+def list_tokens(data: Data = None) -> Result:
     """List tokens: id, name, namespace, scope, state and last use; never the token itself.
 
     Example: sparsegrad-server token list --json
@@ -65,15 +76,22 @@ def list_tokens(as_json: AsJson = False, data: Data = None) -> None:
     now = datetime.now(UTC)
     with opened(data) as catalog, catalog.reading() as session:
         rows = tokens.every(session)
-    shown = [tokens.status(row).model_dump() | {"state": _state(row, now)} for row in rows]
-    show(COLUMNS, shown, as_json=as_json)
+    found = [tokens.status(row).model_dump() | {"state": _state(row, now)} for row in rows]
+    shown = [[token[name] for name in COLUMNS] for token in found]
+    none = "no tokens yet; `sparsegrad-server token create` makes one"
+    return Result(
+        data=found,
+        shown=[Listing(COLUMNS, shown, empty=none)],
+        brief=[str(token["id"]) for token in found],
+    )
 
 
 @app.command()
 def revoke(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="As `token list` shows it.")],
+    yes: YesOption = False,
     data: Data = None,
-) -> None:
+) -> Result:
     """Revoke a token: from now on it is answered 401.
 
     Example: sparsegrad-server token revoke tok-0123456789abcdef
@@ -81,9 +99,20 @@ def revoke(
     from ..audit import record_command
     from ..auth import tokens
 
-    with opened(data) as catalog, catalog.writing() as session:
-        row = tokens.revoke(session, token_id, datetime.now(UTC))
-        record_command(session, "token revoke", f"{row.id} {row.scope} {row.name}", row.namespace)
+    with opened(data) as catalog:
+        with catalog.reading() as session:
+            known = tokens.get(session, token_id)
+        # Nobody waits for an answer while others wait for the catalog.
+        confirm(f"Revoke {known.id} ({known.name}, {known.scope}) for good?", yes=yes)
+        with catalog.writing() as session:
+            row = tokens.revoke(session, token_id, datetime.now(UTC))
+            what = f"{row.id} {row.scope} {row.name}"
+            record_command(session, "token revoke", what, row.namespace)
+    return Result(
+        data={"revoked": known.id, "name": known.name},
+        shown=[f"{known.id} ({known.name}) is revoked"],
+        brief=[],
+    )
 
 
 def _state(row: TokenRow, now: datetime) -> str:

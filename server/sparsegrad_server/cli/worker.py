@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..telemetry import logs
-from .options import Data, settings_from
+from .options import Data, configure_logs, settings_from
 
 
 def worker(
@@ -34,7 +33,7 @@ def worker(
     from ..jobs.process import is_alive, run_worker
 
     settings = settings_from(data=data, worker_threads=threads)
-    logs.configure(settings.log_format, settings.log_level)
+    configure_logs(settings)
     if healthcheck:
         if not is_alive(settings):
             typer.echo("error: no sign of life from this machine's worker", err=True)

@@ -7,7 +7,7 @@ they are declared here alone. A command returns its `Result`, which is printed h
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Annotated, Any, TypeVar
 
@@ -52,7 +52,7 @@ class Commands(typer.Typer):
         name: what it is called.
         help: what it is for.
         epilog: an example.
-        options: further options of the program as a whole: a function without a body of its own.
+        options: further options of the program as a whole.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Commands(typer.Typer):
         name: str,
         help: str,  # noqa: A002 - typer's name
         epilog: str,
-        options: Callable[..., None] | None = None,
+        options: Sequence[inspect.Parameter] = (),
     ) -> None:
         super().__init__(
             name=name,
@@ -117,15 +117,34 @@ def exit_codes() -> str:
     return "Exit codes: " + "; ".join(f"{code} {what}" for code, what in MEANINGS.items()) + "."
 
 
-def _group(options: Callable[..., None] | None) -> Callable[..., None]:
-    def begin(context: typer.Context, **given: object) -> None:
+def version_option(program: str) -> inspect.Parameter:
+    """The option ``--version`` of a program."""
+
+    def print_version(wanted: bool) -> None:
+        if wanted:
+            from importlib.metadata import version
+
+            typer.echo(f"{program} {version('sparsegrad-peft')}")
+            raise typer.Exit
+
+    option = typer.Option(
+        "--version", callback=print_version, is_eager=True, help="Print the version."
+    )
+    return inspect.Parameter(
+        "version",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[bool, option],
+    )
+
+
+def _group(options: Sequence[inspect.Parameter]) -> Callable[..., None]:
+    def begin(context: typer.Context, **_given: object) -> None:
         if context.invoked_subcommand is None:
             typer.echo(context.get_help(), nl=False)  # rich has printed it
 
-    parameters = list(inspect.signature(begin, eval_str=True).parameters.values())[:1]
-    if options is not None:
-        parameters += inspect.signature(options, eval_str=True).parameters.values()
-    return _declared(begin, parameters)
+    context, _ = inspect.signature(begin, eval_str=True).parameters.values()
+    return _declared(begin, [context, *options])
 
 
 def _printing(function: Callable[..., Result | None], has_json: bool) -> Callable[..., int]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import typer
+
 from . import mode
 from .exits import DONE
 from .tables import Listing, Table
@@ -25,12 +27,14 @@ class Result:
         data: for ``--json``; anything that pydantic can write.
         shown: for people: lines, printed as they are, and tables.
         brief: for ``--quiet``: lines, such as the name of what was made; `shown` when None.
+        notes: for people, on standard error after the rest: sums, hints.
         exit_code: how the process ends.
     """
 
     data: object
     shown: Sequence[str | Table | Listing]
     brief: Sequence[str] | None = None
+    notes: Sequence[str] = ()
     exit_code: int = DONE
 
 
@@ -48,6 +52,9 @@ def show(result: Result) -> None:
             else:
                 part.show(console)
     sys.stdout.flush()
+    if not (present.quiet or present.json):
+        for note in result.notes:
+            typer.echo(note, err=True)
 
 
 def as_json(data: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from support.litter import GROUP, Litter, scatter
 from support.workbench import Workbench
+
+from sparsegrad_shared.terminal.exits import FOUND_DAMAGE, WRONG_USAGE
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,13 +43,13 @@ def test_check_is_silent_on_standard_output_where_all_is_well(litter: Litter) ->
     assert "`sparsegrad-server gc` would free" in answer.stderr
 
 
-def test_check_says_in_a_line_what_is_wrong_and_what_to_do_and_exits_with_1(
+def test_check_says_in_a_line_what_is_wrong_and_what_to_do_and_exits_with_3(
     litter: Litter,
 ) -> None:
     data = str(litter.bench.settings.data)
     litter.bench.gradients.discard(litter.kept, GROUP.name, 1, "dense")
     answer = run("check", "--data", data)
-    assert answer.returncode == 1
+    assert answer.returncode == FOUND_DAMAGE
     (line,) = answer.stdout.splitlines()
     assert line.startswith(f"calibration {litter.kept}, gradient {GROUP.name}/1: ")
     assert "; put its files back" in line
@@ -65,15 +68,26 @@ def test_gc_lists_on_a_dry_run_what_it_then_frees(litter: Litter) -> None:
     assert things
     assert all(line.partition("\t")[0].isdigit() for line in things)
     assert "would free" in listed.stderr
-    freed = run("gc", "--grace", "0", "--data", data)
+    freed = run("gc", "--grace", "0", "--yes", "--data", data)
     # An expired calibration takes its gradients' left-overs with it: those are not listed apart.
     assert set(freed.stdout.splitlines()) == set(things)
-    assert run("gc", "--grace", "0", "--data", data).stdout == ""
+    assert run("gc", "--grace", "0", "--data", data).stdout == ""  # nothing left to ask about
     litter.assert_named_is_there()
 
 
+def test_gc_frees_nothing_where_nobody_is_there_to_answer(litter: Litter) -> None:
+    data = str(litter.bench.settings.data)
+    answer = run("gc", "--grace", "0", "--data", data)
+    assert (answer.returncode, answer.stdout) == (WRONG_USAGE, "")
+    assert re.search(r"Free \d+ things, .*, for good\? Nobody .* --yes$", answer.stderr.strip())
+    listed = json.loads(run("gc", "--dry-run", "--grace", "0", "--json", "--data", data).stdout)
+    assert listed["dry_run"]
+    assert listed["things"]
+    assert listed["bytes"] == sum(thing["bytes"] for thing in listed["things"])
+
+
 def test_gc_leaves_alone_by_default_what_is_young(litter: Litter) -> None:
-    answer = run("gc", "--data", str(litter.bench.settings.data))
+    answer = run("gc", "--yes", "--data", str(litter.bench.settings.data))
     assert answer.returncode == 0, answer.stderr
     assert "staging" not in answer.stdout
     assert (litter.bench.settings.staging_folder / "dead-upload").exists()

@@ -58,7 +58,8 @@ def test_help_needs_no_extra_and_a_missing_one_is_named_in_one_line(tmp_path: Pa
     answer = run("serve", "--data", str(tmp_path / "data"), PYTHONPATH=path)
     assert answer.returncode == 1
     assert re.fullmatch(
-        r"error: sparsegrad-server needs \w+: pip install 'sparsegrad-peft\[server\]'\n",
+        r"error: this command needs \w+, which is not installed; "
+        r"run: pip install 'sparsegrad-peft\[server\]'\n",
         answer.stderr,
     )
 
@@ -78,12 +79,17 @@ def test_a_token_is_printed_alone_then_listed_without_its_secret_then_revoked(
     token_id, *rest = listed.strip().split("\t")
     assert rest == ["team-write", "team", "write", "valid", "-"]
     assert secret not in listed
-    assert run("token", "revoke", token_id, **environment).returncode == 0
-    (shown,) = run("token", "list", "--json", **environment).stdout.splitlines()
-    assert json.loads(shown)["state"] == "revoked"
+    unanswered = run("token", "revoke", token_id, **environment)
+    assert unanswered.returncode == 2
+    assert f"Revoke {token_id} (team-write, write) for good?" in unanswered.stderr
+    (shown,) = json.loads(run("token", "list", "--json", **environment).stdout)
+    assert shown["state"] == "valid"
+    assert run("token", "revoke", token_id, "--yes", **environment).returncode == 0
+    (shown,) = json.loads(run("token", "list", "--json", **environment).stdout)
+    assert shown["state"] == "revoked"
     audited = run("audit", "--since", "2020-01-01", "--json", **environment).stdout
     assert secret not in audited
-    entries = [json.loads(line) for line in audited.splitlines()]
+    entries = json.loads(audited)
     assert [entry["action"] for entry in entries] == ["token revoke", "token create"]
     assert {entry["token_id"] for entry in entries} == {None}
     assert all(token_id in entry["target"] for entry in entries)

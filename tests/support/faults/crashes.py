@@ -113,7 +113,7 @@ class Crashes:
         campaign = Campaign(self.folder / "collection", SMALL, _HASTE)
         shutil.copytree(self._litter.bench.settings.data, campaign.settings.data)
         litter = replace(self._litter, bench=Workbench(campaign.settings.data))
-        arguments = ["gc", "--grace", "0"]
+        arguments = ["gc", "--grace", "0", "--yes"]
         program = command, arguments, environment_of(campaign.settings)
         log, note = campaign.folder / "gc.log", campaign.folder / "gc.note"
         first = Killable("gc", log, armed, point, campaign.settings.data, note, *program)

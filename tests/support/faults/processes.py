@@ -21,7 +21,7 @@ from typing import Any
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
-        "sparsegrad_server.cli",
+        "sparsegrad_server.cli.app",
         "sparsegrad_server.serving",
         "sparsegrad_server.jobs.process",
         "sparsegrad_client.service",
