@@ -36,9 +36,9 @@ class Watch:
 
         Violations of the content security policy are complaints too.
         """
-        assert self.elsewhere == []
-        assert self.complaints == []
-        assert self.faults == []
+        assert not self.elsewhere, f"asked other hosts: {self.elsewhere}"
+        assert not self.complaints, f"the console says: {self.complaints}"
+        assert not self.faults, f"the server failed: {self.faults}"
 
     def _request(self, request: Request) -> None:
         self.asked.append(request.url)
