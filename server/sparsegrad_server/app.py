@@ -37,6 +37,8 @@ from .guard import Guard
 from .ingest.admission import Admission
 from .ingest.uploads import Uploads
 from .jobs.comparing import Comparisons
+from .live.calibrations import calibration_looks
+from .live.streams import Streams
 from .settings import Settings
 from .sharing.imports import Imports
 from .store.files import Staging, make_folder
@@ -47,6 +49,7 @@ from .telemetry.requests import Observer
 from .telemetry.traces import open_provider, request_tracing
 from .web import routes as web
 from .web import visitors
+from .web.live import MOST_STREAMS
 
 # What the layers around every route may answer in its place.
 _ANYWHERE = (errors.Forbidden, errors.Overloaded, errors.ServerFault, errors.Unavailable)
@@ -109,6 +112,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.uploads = Uploads(catalog, stores.gradients, settings)
     app.state.imports = Imports(catalog, stores.bases, settings)
     app.state.comparisons = Comparisons(catalog, stores.bases)
+    app.state.calibration_looks = calibration_looks(catalog)
+    app.state.streams = Streams(MOST_STREAMS)
+    app.state.started = datetime.now(UTC)
     problems.install(app)
     visitors.install(app)
     app.include_router(probes.router, responses=problems.documented(errors.StorageFull))

@@ -66,8 +66,10 @@ class CalibrationQuery(Page):
 
     Attributes:
         state: the state that they are in.
+        q: words, each of which is somewhere in the name, in capital or small letters.
         name: the name that their basis is published as.
     """
 
     state: CalibrationState | None = None
+    q: Text | None = None
     name: QualifiedName | None = None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from sparsegrad_shared.jobs import JOB_EVENT, JobLog, JobStatus
@@ -15,10 +13,10 @@ from sparsegrad_shared.references import Segment
 from sparsegrad_shared.search import MAX_PAGE
 
 from ..catalog import Catalog, job_lines, jobs
+from ..live.streams import follow
 from .dependencies import CatalogOf, DrainingOf, Reader
 
 LOOK_SECONDS = 0.25  # between two looks at a job that someone listens to
-RETRY_MILLISECONDS = 1000  # after which a client that was sent away comes again
 
 router = APIRouter(tags=["jobs"], prefix="/jobs")
 
@@ -60,21 +58,17 @@ def read_job_log(
 async def follow_job(
     job: VisibleJob, catalog: CatalogOf, draining: DrainingOf
 ) -> AsyncIterator[ServerSentEvent]:
-    """A job's present state, then each change, until it has ended, or the server stops.
-
-    FastAPI sends a comment every 15 seconds when nothing changes, so that no proxy hangs up.
-    """
-    yield _event(job)
-    while not job.ended:
-        if draining.is_set():
-            # A clean end; the client comes again, to this server started anew or to another one.
-            yield ServerSentEvent(comment="the server is stopping", retry=RETRY_MILLISECONDS)
-            return
-        await asyncio.sleep(LOOK_SECONDS)
-        latest = await run_in_threadpool(_status, catalog, job.id)
-        if latest != job:
-            job = latest
-            yield _event(job)
+    """A job's present state, then each change, until it has ended, or the server stops."""
+    events = follow(
+        job,
+        lambda: _status(catalog, job.id),
+        _event,
+        ended=lambda latest: latest.ended,
+        draining=draining,
+        every=LOOK_SECONDS,
+    )
+    async for event in events:
+        yield event
 
 
 def _status(catalog: Catalog, job_id: str) -> JobStatus:

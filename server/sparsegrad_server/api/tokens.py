@@ -10,8 +10,7 @@ from sparsegrad_shared.references import Segment
 from sparsegrad_shared.tokens import TokenCreated, TokenList, TokenRequest, TokenStatus
 
 from ..auth import tokens
-from ..auth.grants import check_grant
-from ..context import concern
+from ..auth.grants import grant, withdraw
 from .dependencies import Admin, CatalogOf
 
 router = APIRouter(tags=["tokens"], prefix="/tokens")
@@ -33,22 +32,14 @@ def create_token(
 
     Its secret is in this answer, and never shown again.
     """
-    expires = check_grant(principal, wanted)
-    now = datetime.now(UTC)
     with catalog.writing() as session:
-        token = tokens.create(session, wanted.name, wanted.namespace, wanted.scope, now, expires)
-        concern(wanted.namespace, f"{token.id} {wanted.scope} {wanted.name}")
-        status = tokens.status(tokens.get(session, token.id))
-    response.headers["Location"] = f"/v1/tokens/{token.id}"
-    return TokenCreated(**status.model_dump(), secret=token.secret)
+        created = grant(session, principal, wanted, datetime.now(UTC))
+    response.headers["Location"] = f"/v1/tokens/{created.id}"
+    return created
 
 
 @router.delete("/{token_id}")
 def revoke_token(token_id: Segment, principal: Admin, catalog: CatalogOf) -> TokenStatus:
     """Revoke a token: from now on it is answered 401. It stays listed."""
     with catalog.writing() as session:
-        if not principal.sees(tokens.get(session, token_id).namespace):
-            raise tokens.unknown(token_id)
-        row = tokens.revoke(session, token_id, datetime.now(UTC))
-        concern(row.namespace, f"{row.id} {row.scope} {row.name}")
-        return tokens.status(row)
+        return withdraw(session, principal, token_id, datetime.now(UTC))

@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.calibrations import (
@@ -24,6 +24,7 @@ from sparsegrad_shared.search import CalibrationQuery
 
 from . import gradients, namespaces, paging
 from .tables import CalibrationRow
+from .words import words_of
 
 
 def new_id() -> str:
@@ -176,7 +177,16 @@ def expire(session: Session, row: CalibrationRow, now: datetime) -> None:
 def search(
     session: Session, query: CalibrationQuery, namespace: str, now: datetime
 ) -> CalibrationList:
-    """A page of calibrations, newest first.
+    """A page of calibrations as they are shown; see `find`."""
+    rows, more = find(session, query, namespace, now)
+    summaries = (CalibrationSummary.model_validate(_summary(row, now)) for row in rows)
+    return CalibrationList(calibrations=tuple(summaries), next=more)
+
+
+def find(
+    session: Session, query: CalibrationQuery, namespace: str, now: datetime
+) -> tuple[list[CalibrationRow], str | None]:
+    """A page of calibrations, newest first, and the mark of the next one, if there is one.
 
     Args:
         session: a session.
@@ -185,28 +195,27 @@ def search(
         now: the time, which some have expired by.
 
     Raises:
-        InvalidInput: when `after` is no mark of such a list.
+        InvalidInput: when `after` is no mark of such a list, or there are too many words.
     """
+    visible = namespaces.visible(CalibrationRow.namespace, namespace)
     found = list(
         session.scalars(
             select(CalibrationRow)
-            .where(
-                namespaces.visible(CalibrationRow.namespace, namespace), *_conditions(query, now)
-            )
+            .where(visible, *_conditions(query, now))
             .order_by(CalibrationRow.created.desc(), CalibrationRow.id)
             .limit(query.limit + 1)
         )
     )
     rows = found[: query.limit]
     more = len(found) > len(rows)
-    return CalibrationList(
-        calibrations=tuple(CalibrationSummary.model_validate(_summary(row, now)) for row in rows),
-        next=paging.mark_of(rows[-1].created, rows[-1].id) if more else None,
-    )
+    return rows, paging.mark_of(rows[-1].created, rows[-1].id) if more else None
 
 
 def _conditions(query: CalibrationQuery, now: datetime) -> list[ColumnElement[bool]]:
     conditions = []
+    for word in words_of(query.q):
+        whole = func.lower(CalibrationRow.namespace + "/" + CalibrationRow.name)
+        conditions.append(whole.contains(word, autoescape=True))
     if query.name is not None:
         namespace, name = parse_name(query.name)
         conditions += [CalibrationRow.namespace == namespace, CalibrationRow.name == name]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.bases import PublishedVersion
 from sparsegrad_shared.errors import Problem, UnknownJob
-from sparsegrad_shared.jobs import JobStatus
+from sparsegrad_shared.jobs import JobState, JobStatus
 
+from . import namespaces, paging
 from .tables import CalibrationRow, JobRow, VersionRow
 
 
@@ -22,6 +26,72 @@ def get(session: Session, job_id: str) -> tuple[JobRow, CalibrationRow]:
     if job is None or calibration is None:
         raise unknown(job_id)
     return job, calibration
+
+
+def find(
+    session: Session,
+    state: JobState | None,
+    namespace: str,
+    limit: int,
+    after: str | None = None,
+) -> tuple[list[tuple[JobRow, CalibrationRow]], str | None]:
+    """A page of jobs with their calibrations, newest first, and the mark of the next one.
+
+    Args:
+        session: of the caller's transaction.
+        state: the state that they are in; any when None.
+        namespace: what the caller may see.
+        limit: the most that the page holds.
+        after: the mark that the page before ended with.
+
+    Raises:
+        InvalidInput: when `after` is no mark of such a list.
+    """
+    conditions = [namespaces.visible(CalibrationRow.namespace, namespace)]
+    if state is not None:
+        conditions.append(JobRow.state == state)
+    if after is not None:
+        created, job_id = paging.read_mark(after, str)
+        conditions.append(paging.after((JobRow.created, True, created), (JobRow.id, False, job_id)))
+    selected = (
+        select(JobRow, CalibrationRow)
+        .join(CalibrationRow, CalibrationRow.id == JobRow.calibration_id)
+        .where(*conditions)
+        .order_by(JobRow.created.desc(), JobRow.id)
+        .limit(limit + 1)
+    )
+    found = [(job, calibration) for job, calibration in session.execute(selected)]
+    shown = found[:limit]
+    last = shown[-1][0] if len(found) > limit else None
+    return shown, None if last is None else paging.mark_of(last.created, last.id)
+
+
+def count_states(session: Session, namespace: str) -> dict[str, int]:
+    """How many jobs the caller may see, by their states; 0 where there is none."""
+    counted = (
+        select(JobRow.state, func.count().label("number"))
+        .join(CalibrationRow, CalibrationRow.id == JobRow.calibration_id)
+        .where(namespaces.visible(CalibrationRow.namespace, namespace))
+        .group_by(JobRow.state)
+    )
+    counts = {row.state: int(row.number) for row in session.execute(counted)}
+    return {state: counts.get(state, 0) for state in get_args(JobState)}
+
+
+def of_calibration(session: Session, calibration_id: str, kind: str) -> JobRow | None:
+    """A calibration's job of that kind, if there is one."""
+    job = select(JobRow).where(JobRow.calibration_id == calibration_id, JobRow.kind == kind)
+    return session.scalars(job).one_or_none()
+
+
+def count_ahead(session: Session, job: JobRow) -> int:
+    """How many jobs a worker takes before this one; none once one has it."""
+    if job.state != "queued":
+        return 0
+    before = select(func.count()).where(
+        JobRow.state == "queued", JobRow.kind == "publish", JobRow.created < job.created
+    )
+    return session.scalar(before) or 0
 
 
 def unknown(job_id: str) -> UnknownJob:

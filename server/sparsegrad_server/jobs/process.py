@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..catalog import Catalog
@@ -71,6 +72,16 @@ def is_alive(settings: Settings) -> bool:
         return time.time() - sign_of_life(settings).stat().st_mtime < DEAD_SECONDS
     except FileNotFoundError:
         return False
+
+
+def signs_of_life(settings: Settings) -> dict[str, datetime]:
+    """When each machine's worker over the data folder last gave a sign of life."""
+    folder = sign_of_life(settings).parent
+    if not folder.is_dir():
+        return {}
+    return {
+        path.name: datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in folder.iterdir()
+    }
 
 
 def sign_of_life(settings: Settings) -> Path:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import RedirectResponse
 
-from . import bases, basis, comparison, sign_in, static_files
+from . import (
+    bases,
+    basis,
+    calibrations,
+    comparison,
+    jobs,
+    sign_in,
+    static_files,
+    system,
+    tokens,
+)
 from .visitors import HOME
 
 router = APIRouter(include_in_schema=False)
@@ -14,6 +24,10 @@ router.include_router(sign_in.router)
 router.include_router(bases.router)
 router.include_router(basis.router)
 router.include_router(comparison.router)
+router.include_router(calibrations.router)
+router.include_router(jobs.router)
+router.include_router(tokens.router)
+router.include_router(system.router)
 
 
 @router.get("/", status_code=303)

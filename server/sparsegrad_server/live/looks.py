@@ -1,0 +1,63 @@
+"""Looks that those who watch the same thing share: many readers ask no more than one does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Seen = TypeVar("Seen")
+
+FRESH_SECONDS = 0.9  # a look serves everyone for so long; readers look once a second
+FORGET_SECONDS = 60.0  # after the last reader has gone
+
+
+class _Entry(Generic[Seen]):
+    def __init__(self, look: Callable[[], Seen]) -> None:
+        self.look = look
+        self.lock = threading.Lock()
+        self.wanted = 0.0
+        self.seen: tuple[float, Seen] | None = None
+
+
+class Looks(Generic[Seen]):
+    """The things that somebody watches.
+
+    Args:
+        begin: makes what looks at the thing of that name; it may keep what it saw before.
+    """
+
+    def __init__(self, begin: Callable[[str], Callable[[], Seen]]) -> None:
+        self._begin = begin
+        self._entries: dict[str, _Entry[Seen]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def see(self, name: str) -> Seen:
+        """How the thing of that name is, or was a moment ago; whoever comes second waits.
+
+        Raises:
+            Exception: what looking at it has raised.
+        """
+        entry = self._entry(name)
+        with entry.lock:
+            if entry.seen is None or time.monotonic() - entry.seen[0] >= FRESH_SECONDS:
+                seen = entry.look()
+                entry.seen = time.monotonic(), seen
+            return entry.seen[1]
+
+    def _entry(self, name: str) -> _Entry[Seen]:
+        clock = time.monotonic()
+        with self._lock:
+            if name not in self._entries:
+                self._entries[name] = _Entry(self._begin(name))
+            self._entries[name].wanted = clock
+            self._entries = {
+                key: entry
+                for key, entry in self._entries.items()
+                if clock - entry.wanted <= FORGET_SECONDS
+            }
+            return self._entries[name]
