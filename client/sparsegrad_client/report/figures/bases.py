@@ -17,9 +17,9 @@ from .style import (
     LINES,
     LONG,
     SERIES,
-    WIDTH,
     in_percent,
     label_ends,
+    new_figure,
     shown,
     styled,
     titled,
@@ -33,7 +33,7 @@ _ROW = 0.24  # inches, of a group among others
 @styled
 def spectra(group: GroupReport) -> Figure:
     """The eigenvalues of A_in and A_out, and the energy that the leading columns hold."""
-    figure = Figure(figsize=(WIDTH, 3.9))
+    figure = new_figure(3.9)
     falling, held = figure.subplots(
         1, 2,
         gridspec_kw={"left": 0.075, "right": 0.9, "bottom": 0.145, "top": 0.83, "wspace": 0.52},
@@ -74,7 +74,7 @@ def energy_by_group(groups: Sequence[GroupReport]) -> Figure:
         if group.original is not None and group.basis is not None
     ]
     height = 1.2 + _ROW * len(judged)
-    figure = Figure(figsize=(WIDTH, height))
+    figure = new_figure(height)
     axes = figure.add_subplot()
     figure.subplots_adjust(left=0.24, right=0.86, bottom=0.55 / height, top=1 - 0.5 / height)
     for row, (_, before, after) in enumerate(judged):

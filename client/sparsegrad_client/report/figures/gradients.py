@@ -13,11 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from sparsegrad_shared.report import GradientSample, SampledMatrix, bin_edges, bin_sizes
 
-from .style import AFTER, BEFORE, MAP, WIDTH, in_percent, styled, titled
+from .style import AFTER, BEFORE, MAP, count, in_percent, new_figure, styled, titled
 
 _DECADES = 7  # of energy that the colours tell apart, below the largest
 _ORIGINAL, _BASIS = r"Original space: $G = \partial L/\partial W$", r"In the basis: $V^T G\,U$"
@@ -35,7 +36,7 @@ def energy_map(sample: GradientSample, density: float) -> Figure:
         sample: the gradient.
         density: share of the entries that its `top` is of.
     """
-    figure = Figure(figsize=(WIDTH, 4.9))
+    figure = new_figure(4.9)
     grid = figure.add_gridspec(
         1, 3, left=0.075, right=0.925, bottom=0.115, top=0.86, wspace=0.34,
         width_ratios=(1, 1, 0.04),
@@ -43,7 +44,8 @@ def energy_map(sample: GradientSample, density: float) -> Figure:
     maps = [_energy_of_entries(matrix, sample) for matrix in (sample.original, sample.basis)]
     highest = max(float(entries.max()) for entries in maps)
     held = np.concatenate([entries[entries > 0] for entries in maps])
-    least = max(float(held.min()), highest / 10**_DECADES)
+    # At least one decade: a scale without an extent has no ticks.
+    least = min(max(float(held.min()), highest / 10**_DECADES), highest / 10)
     scale = LogNorm(least, highest)
     for place, (title, space) in enumerate(((_ORIGINAL, "original"), (_BASIS, "basis"))):
         matrix: SampledMatrix = getattr(sample, space)
@@ -54,6 +56,7 @@ def energy_map(sample: GradientSample, density: float) -> Figure:
         axes.set_xlabel(_AXES[space][1])
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[2]), extend="min")
     bar.set_label("energy of an entry ÷ mean of all entries")
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())  # 2 × 10¹ is too wide for its place
     bar.outline.set_visible(False)
     return figure
 
@@ -66,12 +69,12 @@ def touched_entries(sample: GradientSample, density: float) -> Figure:
         sample: the gradient.
         density: share of the entries that count as the largest.
     """
-    figure = Figure(figsize=(WIDTH, 5.4))
+    figure = new_figure(5.4)
     panels = figure.subplots(
         2, 2, sharey="row",
         gridspec_kw={
-            "left": 0.085, "right": 0.985, "bottom": 0.1, "top": 0.88,
-            "hspace": 0.58, "wspace": 0.07,
+            "left": 0.085, "right": 0.98, "bottom": 0.1, "top": 0.88,
+            "hspace": 0.58, "wspace": 0.1,
         },
     )  # fmt: skip
     for column, (space, color) in enumerate((("original", BEFORE), ("basis", AFTER))):
@@ -106,6 +109,7 @@ def _draw_map(
     axes: Axes, entries: NDArray[np.float64], matrix: SampledMatrix, scale: LogNorm
 ) -> AxesImage:
     axes.grid(visible=False)
+    count(axes.xaxis, axes.yaxis)
     return axes.imshow(
         entries,
         norm=scale,
@@ -121,6 +125,7 @@ def _draw_shares(axes: Axes, counts: Sequence[int], extent: int, across: int, co
     shares = np.array(counts) / (np.array(bin_sizes(extent)) * across)
     axes.stairs(shares, bin_edges(extent), fill=True, color=color)
     axes.set_xlim(0, extent)
+    count(axes.xaxis)
     axes.grid(visible=False, axis="x")
     in_percent(axes.yaxis)
 

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 WIDTH = 10.0  # inches
 DPI = 120  # so a picture is 1200 pixels wide
@@ -69,6 +69,11 @@ def styled(draw: Callable[_Given, _Figure]) -> Callable[_Given, _Figure]:
     return drawn
 
 
+def new_figure(height: float) -> Figure:
+    """An empty figure of the one width, and so many inches high."""
+    return Figure(figsize=(WIDTH, height), dpi=DPI)
+
+
 def titled(axes: Axes, title: str, remark: str = "") -> None:
     """A title, and below it a remark, both flush left above the axes."""
     axes.set_title(title, pad=24 if remark else 8)
@@ -82,6 +87,12 @@ def titled(axes: Axes, title: str, remark: str = "") -> None:
 def in_percent(axis: Axis) -> None:
     """Show the numbers of an axis, shares, as percentages."""
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.10g}%"))
+
+
+def count(*axes: Axis) -> None:
+    """Have axes, which count things, say whole numbers."""
+    for axis in axes:
+        axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def shown(name: str, letters: int = SHORT) -> str:

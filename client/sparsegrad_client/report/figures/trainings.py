@@ -28,9 +28,10 @@ from .style import (
     LINES,
     MUTED,
     SERIES,
-    WIDTH,
+    count,
     in_percent,
     label_ends,
+    new_figure,
     shown,
     styled,
     titled,
@@ -49,7 +50,7 @@ def losses(record: TrainingRecord) -> Figure | None:
     if not steps and not evaluations:
         return None
     scores = [line for line in evaluations if line.score is not None]
-    figure = Figure(figsize=(WIDTH, _HEIGHT))
+    figure = new_figure(_HEIGHT)
     panels = _panels(figure, 2 if scores else 1)
     titled(panels[0], "Loss", "training: each step, and a running mean" if steps else "")
     ends = []
@@ -89,7 +90,7 @@ def learning_rates(record: TrainingRecord) -> Figure | None:
     steps = record.of(StepLine)
     if not steps:
         return None
-    figure = Figure(figsize=(WIDTH, 3.0))
+    figure = new_figure(3.0)
     (axes,) = _panels(figure, 1)
     titled(axes, "Learning rate")
     lines = {"sparse layers": ([line.lr for line in steps], AFTER)}
@@ -115,7 +116,7 @@ def touched_so_far(record: TrainingRecord) -> Figure | None:
     groups = record.run.groups
     if not steps:
         return None
-    figure = Figure(figsize=(WIDTH, _HEIGHT))
+    figure = new_figure(_HEIGHT)
     panels = _panels(figure, 2)
     numbers = [line.step for line in steps]
     for axes, member, title, remark in (
@@ -151,7 +152,7 @@ def fit(record: TrainingRecord) -> Figure | None:
     }
     if not lines:
         return None
-    figure = Figure(figsize=(WIDTH, 4.4))
+    figure = new_figure(4.4)
     (axes,) = _panels(figure, 1)
     colors = draw_groups(axes, lines)
     last = max(float(series.steps[-1]) for series in lines.values())
@@ -226,7 +227,7 @@ def machine(record: TrainingRecord) -> Figure | None:
     }
     if speed is None and not memory:
         return None
-    figure = Figure(figsize=(WIDTH, _HEIGHT))
+    figure = new_figure(_HEIGHT)
     panels = _panels(figure, (speed is not None) + bool(memory))
     if speed is not None:
         thin = speed.thinned()
@@ -271,10 +272,10 @@ def _speed(steps: Sequence[StepLine]) -> Series | None:
     return Series(seconds.steps, inverse)
 
 
-def _panels(figure: Figure, count: int) -> list[Axes]:
+def _panels(figure: Figure, number: int) -> list[Axes]:
     """One or two axes side by side, with room for names on their right."""
-    axes = figure.subplots(1, count, squeeze=False, gridspec_kw=_TWO if count == 2 else _ONE)[0]
+    axes = figure.subplots(1, number, squeeze=False, gridspec_kw=_TWO if number == 2 else _ONE)[0]
     for panel in axes:
         panel.set_xlabel("optimizer step")
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        count(panel.xaxis)
     return list(axes)
