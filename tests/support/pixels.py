@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Locator, Page
 
-_READ = """(canvas) => {
+# A picture is drawn within a frame of its element's coming; in the second, it is there.
+_READ = """async (canvas) => {
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame();
+  await frame();
   const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   let text = "";
   for (let at = 0; at < data.length; at += 32768) {
