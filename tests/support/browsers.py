@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import unescape
 
 import httpx
+
+from sparsegrad_shared.tokens import Scope
 
 from .service import Service, new_token
 
@@ -18,13 +22,16 @@ def visit(service: Service) -> httpx.Client:
     return httpx.Client(base_url=service.url, headers=headers, timeout=60)
 
 
-def sign_in(service: Service, namespace: str = "team", scope: str = "read") -> httpx.Client:
+@contextmanager
+def sign_in(
+    service: Service, namespace: str = "team", scope: Scope = "read"
+) -> Iterator[httpx.Client]:
     """A browser in which somebody has signed in with a new token."""
-    browser = visit(service)
-    secret = new_token(service.catalog, namespace, scope)  # type: ignore[arg-type]
-    answer = browser.post("/sign-in", data={"token": secret})
-    assert answer.status_code == 303, answer.text
-    return browser
+    with visit(service) as browser:
+        secret = new_token(service.catalog, namespace, scope)
+        answer = browser.post("/sign-in", data={"token": secret})
+        assert answer.status_code == 303, answer.text
+        yield browser
 
 
 def words_of(page: str) -> str:
