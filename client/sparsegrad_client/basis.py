@@ -130,6 +130,13 @@ class GroupBasis:
                 self._casts[key] = (self.U.to(device, dtype), self.V.to(device, dtype))
         return self._casts[key]
 
+    def lent(
+        self, device: torch.device, dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "d_in r_in"], Float[Tensor, "d_out r_out"]]:
+        """The same for a moment: what nobody else needs there is not kept."""
+        kept = self._casts.get((device, dtype))
+        return kept or (self.U.to(device, dtype), self.V.to(device, dtype))
+
     def part(self, support: Support) -> GroupBasis:
         """The columns of U and V that a support needs, as a basis: U[:, C] and V[:, R].
 

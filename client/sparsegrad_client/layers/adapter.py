@@ -65,7 +65,7 @@ class AdapterLinear(SparseGradLinear):
         # What earlier blocks learned, folded into the base's weight when the support moved on.
         self.settled = SparseVector(group.r_out * group.r_in, like=zeros)
 
-    def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+    def _product(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x (W + V_R S U_Cᵀ)ᵀ + b."""
         if self._fits_one_product(x):
             _, W = self._plain()

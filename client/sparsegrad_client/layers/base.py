@@ -16,6 +16,7 @@ is a flat place in `coordinates`, a *position* one in all of W̃; they differ in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -57,6 +58,9 @@ class SparseGradLinear(nn.Module, ABC):
     coordinates: nn.Parameter
     positions: Int64[Tensor, " n"] | None
     part: GroupBasis
+    # Sees x and y and gives y back: `BasisFit`, now and then. A hook of torch's, when it comes
+    # after torch.compile, is left out; an attribute is looked at.
+    observer: Callable[[Tensor, Tensor], Tensor] | None
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class SparseGradLinear(nn.Module, ABC):
         self.out_features, self.in_features = plain.shape
         self.has_bias = plain.bias is not None
         self.sample = sample_of(plain)
+        self.observer = None
         self.register_buffer("positions", None)
         self._set_support(support, plain.device)
         self.train(plain.training)
@@ -95,6 +100,15 @@ class SparseGradLinear(nn.Module, ABC):
             case None:
                 weights = self.out_features * self.in_features
                 self.entries = min(self.config.entries_of(weights), self.size)
+
+    def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        """The output, x Wᵀ + b."""
+        y = self._product(x)
+        return y if self.observer is None else self.observer(x, y)
+
+    @abstractmethod
+    def _product(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+        """The output, however the engine computes it."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -129,7 +129,7 @@ class FoldedLinear(SparseGradLinear):
         self.coordinates = CoordinateHandle(_zeros(self.weight, self.shape))
         self.changes = SparseVector(self.group.r_out * self.group.r_in, like=plain.weight)
 
-    def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+    def _product(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x Wᵀ + b."""
         bias: Tensor | None = self.bias
         device = x.device.type

@@ -47,7 +47,7 @@ class ReferenceLinear(SparseGradLinear):
         self.register_buffer("residual", residual)
         self.changes = SparseVector(self.group.r_out * self.group.r_in, like=plain.weight)
 
-    def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
+    def _product(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x Wᵀ + b."""
         U, V = self.part.on(self.coordinates.device, self.coordinates.dtype)
         y = (x @ U) @ self._watched_coordinates().T @ V.T

@@ -201,10 +201,12 @@ class GroupFit(RecordPart):
     Attributes:
         energy: in the largest `GroupFacts.density` of the entries of G̃; what the calibration's
             report calls `basis.energy`.
+        original: in as many entries of G itself; what the report calls `original.energy`.
         captured: in all of G̃; 1 in a full basis.
     """
 
     energy: Share
+    original: Share
     captured: Share
 
 
@@ -222,14 +224,16 @@ class MisfitLine(RecordPart):
     Attributes:
         step: when it was noticed.
         group: which.
-        energy: the share that the largest entries hold, smoothed over the last samples.
-        calibration: the share on the calibration's held-out gradients.
+        energy: the share that the largest entries hold in the basis, median of the last samples.
+        original: the share that as many hold in the original space, median of the same.
+        calibration: `energy` on the calibration's held-out gradients.
     """
 
     kind: Literal["misfit"] = "misfit"
     step: Step
     group: str
     energy: Share
+    original: Share
     calibration: Share
 
 

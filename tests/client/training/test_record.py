@@ -50,8 +50,8 @@ def _step(step: int, loss: float = 1.0) -> StepLine:
 LINES: tuple[Line, ...] = (
     EvaluationLine(step=0, seconds=0, loss=0.7, score=0.5),
     _step(1),
-    FitLine(step=1, groups={"up": GroupFit(energy=0.5, captured=1.0)}),
-    MisfitLine(step=1, group="up", energy=0.5, calibration=0.7),
+    FitLine(step=1, groups={"up": GroupFit(energy=0.5, original=0.4, captured=1.0)}),
+    MisfitLine(step=1, group="up", energy=0.5, original=0.6, calibration=0.7),
     _step(2),
     EndLine(step=2, seconds=2.0),
 )
