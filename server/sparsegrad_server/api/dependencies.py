@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -32,76 +32,34 @@ from ..store.gradients import GradientStore
 _bearer = HTTPBearer(auto_error=False, description="a token of `sparsegrad-server token create`")
 
 
-def gate_of(request: Request) -> Gate:
-    """What lets requests in."""
-    return cast(Gate, request.app.state.gate)
+def _part(name: str) -> Callable[[Request], Awaitable[Any]]:
+    """A dependency: the part of that name.
+
+    Async, though it waits for nothing: a plain function would have a thread of its own started.
+    """
+
+    async def part(request: Request) -> Any:  # noqa: ANN401  # each name has its type below
+        return getattr(request.app.state, name)
+
+    return part
 
 
-def settings_of(request: Request) -> Settings:
-    """The server's settings."""
-    return cast(Settings, request.app.state.settings)
-
-
-def catalog_of(request: Request) -> Catalog:
-    """The catalog."""
-    return cast(Catalog, request.app.state.catalog)
-
-
-def gradients_of(request: Request) -> GradientStore:
-    """The gradient store."""
-    return cast(GradientStore, request.app.state.gradients)
-
-
-def bases_of(request: Request) -> BasisStore:
-    """The store of bases."""
-    return cast(BasisStore, request.app.state.bases)
-
-
-def staging_of(request: Request) -> Staging:
-    """The folder for what is not whole yet."""
-    return cast(Staging, request.app.state.staging)
-
-
-def admission_of(request: Request) -> Admission:
-    """Who may upload at this moment."""
-    return cast(Admission, request.app.state.admission)
-
-
-def uploads_of(request: Request) -> Uploads:
-    """What takes gradients into the store."""
-    return cast(Uploads, request.app.state.uploads)
-
-
-def comparisons_of(request: Request) -> Comparisons:
-    """What works out how far two bases lie apart."""
-    return cast(Comparisons, request.app.state.comparisons)
-
-
-def imports_of(request: Request) -> Imports:
-    """What takes bases from elsewhere."""
-    return cast(Imports, request.app.state.imports)
-
-
-def draining_of(request: Request) -> threading.Event:
-    """Set once the server is asked to stop."""
-    return cast(threading.Event, request.app.state.draining)
-
-
-GateOf = Annotated[Gate, Depends(gate_of)]
-SettingsOf = Annotated[Settings, Depends(settings_of)]
-DrainingOf = Annotated[threading.Event, Depends(draining_of)]
-CatalogOf = Annotated[Catalog, Depends(catalog_of)]
-GradientsOf = Annotated[GradientStore, Depends(gradients_of)]
-BasesOf = Annotated[BasisStore, Depends(bases_of)]
-StagingOf = Annotated[Staging, Depends(staging_of)]
-AdmissionOf = Annotated[Admission, Depends(admission_of)]
-UploadsOf = Annotated[Uploads, Depends(uploads_of)]
-ComparisonsOf = Annotated[Comparisons, Depends(comparisons_of)]
-ImportsOf = Annotated[Imports, Depends(imports_of)]
+GateOf = Annotated[Gate, Depends(_part("gate"))]
+SettingsOf = Annotated[Settings, Depends(_part("settings"))]
+DrainingOf = Annotated[threading.Event, Depends(_part("draining"))]
+CatalogOf = Annotated[Catalog, Depends(_part("catalog"))]
+GradientsOf = Annotated[GradientStore, Depends(_part("gradients"))]
+BasesOf = Annotated[BasisStore, Depends(_part("bases"))]
+StagingOf = Annotated[Staging, Depends(_part("staging"))]
+AdmissionOf = Annotated[Admission, Depends(_part("admission"))]
+UploadsOf = Annotated[Uploads, Depends(_part("uploads"))]
+ComparisonsOf = Annotated[Comparisons, Depends(_part("comparisons"))]
+ImportsOf = Annotated[Imports, Depends(_part("imports"))]
 
 
 def authenticate(
     request: Request,
+    gate: GateOf,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
     """The holder of the request's token.
@@ -116,7 +74,7 @@ def authenticate(
             "`sparsegrad-server token create` makes one"
         )
     address = request.client.host if request.client else ""
-    principal, allowance = gate_of(request).enter(
+    principal, allowance = gate.enter(
         credentials.credentials, address, datetime.now(UTC), time.monotonic()
     )
     return admit(principal, allowance)
@@ -139,10 +97,10 @@ def admit(principal: Principal, allowance: Allowance) -> Principal:
     return principal
 
 
-def authorize(scope: Scope) -> Callable[[Principal], Principal]:
+def authorize(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
     """A dependency: the request's token, held to a scope."""
 
-    def authorized(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
+    async def authorized(principal: Annotated[Principal, Depends(authenticate)]) -> Principal:
         principal.require(scope)
         return principal
 

@@ -8,6 +8,7 @@ it shows: `data-text`, `data-bar`, `data-state-of`, `data-shown`, `data-link`.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar, cast
@@ -18,8 +19,8 @@ from pydantic import BaseModel, ConfigDict
 
 from sparsegrad_shared.errors import SparseGradError
 
-from ..api.dependencies import catalog_of, draining_of
 from ..auth import sessions
+from ..catalog import Catalog
 from ..live.streams import Streams, follow
 from .visitors import session_of
 
@@ -101,7 +102,8 @@ async def stream(
         ended: whether nothing more will happen.
     """
     secret = session_of(request) or ""
-    catalog = catalog_of(request)
+    catalog: Catalog = request.app.state.catalog
+    draining: threading.Event = request.app.state.draining
 
     def look_if_signed_in() -> Seen | None:
         try:
@@ -129,7 +131,7 @@ async def stream(
         look_if_signed_in,
         tell,
         ended=is_over,
-        draining=draining_of(request),
+        draining=draining,
         every=LOOK_SECONDS,
         beat=BEAT_SECONDS,
     )

@@ -248,7 +248,7 @@ def test_another_namespace_s_administrator_neither_sees_nor_changes_anything(
 )
 def test_what_is_no_token_is_refused(service: Service, scheme: str) -> None:
     headers = {"Authorization": scheme}
-    answer = httpx.get(f"{service.url}/v1/calibrations/cal-0", headers=headers)
+    answer = httpx.get(f"{service.url}/v1/calibrations/cal-0", headers=headers, timeout=60)
     assert answer.json()["type"] == Unauthenticated.type_uri()
 
 
@@ -261,7 +261,7 @@ def test_a_token_that_ended_is_refused_and_says_how(service: Service) -> None:
         expired = tokens.create(session, "old", "team", "read", past, past + timedelta(days=1))
     for token, said in ((revoked, "revoked"), (expired, "expired")):
         headers = {"Authorization": f"Bearer {token.secret}"}
-        answer = httpx.get(f"{service.url}/v1/calibrations/cal-0", headers=headers)
+        answer = httpx.get(f"{service.url}/v1/calibrations/cal-0", headers=headers, timeout=60)
         assert answer.status_code == 401
         assert said in answer.json()["detail"]
         assert token.secret not in answer.text
