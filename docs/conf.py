@@ -7,6 +7,7 @@ function for each name.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.metadata import version as version_of
@@ -19,6 +20,9 @@ import _generate  # noqa: E402 - beside this file, which is no package
 
 # The notebook runs while the site is built, on the small model that installs as a package.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# What libraries say of kernels that this machine lacks is no warning about the pages.
+for library in ("torchao", "torch.utils._pytree", "bitsandbytes"):
+    logging.getLogger(library).setLevel(logging.ERROR)
 
 project = "SparseGrad"
 author = "the SparseGrad authors"
@@ -40,7 +44,7 @@ autodoc_default_options = {
     "members": True,
     "member-order": "bysource",
     # What comes from other libraries' classes is theirs to describe.
-    "inherited-members": "Module, Optimizer, Mapping, SparseGradError, BaseException, object",
+    "inherited-members": "Module, Optimizer, TrainerCallback, PeftConfig, PushToHubMixin, object",
 }
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

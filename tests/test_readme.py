@@ -1,63 +1,28 @@
-"""The README is true: its example runs as written, its commands and targets exist."""
+"""The README is true beyond its code: what it names exists, what it claims was measured.
+
+That its code runs is held with that of all pages, in `project/test_pages.py`.
+"""
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import subprocess
-import sys
+import statistics
+import tomllib
+from collections import defaultdict
 from pathlib import Path
-
-import pytest
-from support.command_lines import check
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "benchmarks" / "results"
+# The rows of the README's table, by the method's name in the benchmarks' results.
+ROWS = {"lora": "LoRA", "adapter": "`adapter`", "folded": "`folded`", "reference": "`reference`"}
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def _commands(program: str) -> list[str]:
-    """Every line of a shell block that calls `program`, from the program on."""
-    lines = [line for block in _blocks("sh") for line in block.splitlines()]
-    return [line[line.index(program) :] for line in lines if program in line.split()]
-
-
-def test_the_python_examples_run_as_written_one_after_the_other(tmp_path: Path) -> None:
-    example = "\n".join(_blocks("python"))
-    environment = os.environ | {"SPARSEGRAD_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    for name in ("SPARSEGRAD_SERVER", "SPARSEGRAD_TOKEN"):
-        environment.pop(name, None)
-    ran = subprocess.run(
-        [sys.executable, "-c", example],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    for folder in ("films-adapter", "films-run/adapter"):
-        assert (tmp_path / folder / "adapter.safetensors").is_file()
-    assert (tmp_path / "films-peft" / "adapter_model.safetensors").is_file()
-
-
-@pytest.mark.parametrize("program", ["sparsegrad-client", "sparsegrad-server"])
-def test_every_command_shown_exists_with_its_options(program: str) -> None:
-    commands = _commands(program)
-    assert len(commands) >= 3
-    for line in commands:
-        check(line)
-
-
-def test_every_make_target_shown_exists() -> None:
-    targets = {line.split()[1] for line in _commands("make")}
-    assert {"quickstart", "test"} <= targets
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert targets <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+def _row(words: str) -> list[str]:
+    found = [line for line in README.splitlines() if line.startswith("|") and words in line]
+    assert found, words
+    return [cell.strip() for cell in found[0].strip("|").split("|")]
 
 
 def test_every_file_named_exists() -> None:
@@ -67,9 +32,29 @@ def test_every_file_named_exists() -> None:
 
 
 def test_every_extra_named_exists() -> None:
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = set(re.findall(r"sparsegrad-peft\[(\w+)\]", README))
     assert named
     assert named <= set(project["optional-dependencies"])
+
+
+def test_speed_and_memory_are_those_of_the_results() -> None:
+    measured = json.loads((RESULTS / "training-minilm.json").read_text())["rows"]
+    by_method = {row["method"]: row for row in measured}
+    for method, words in ROWS.items():
+        _, speed, memory, _ = _row(words)
+        row = by_method[method]
+        assert speed == f"{row['steps_per_second']:.3f}"
+        assert memory == f"{row['peak_bytes'] / 2**20:.0f}"
+
+
+def test_accuracies_are_those_of_the_results() -> None:
+    runs = defaultdict(list)
+    for line in (RESULTS / "sst2.jsonl").read_text().splitlines():
+        run = json.loads(line)
+        runs[run["method"], run["lr"]].append(run["development"])
+    for method in ("lora", "adapter", "folded"):
+        several = (found for (name, _), found in runs.items() if name == method and len(found) > 1)
+        best = max(several, key=statistics.fmean)
+        claimed = f"{statistics.fmean(best):.3f} ± {statistics.stdev(best):.3f}"
+        assert _row(ROWS[method])[3] == claimed.replace("0.", ".")

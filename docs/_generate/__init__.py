@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 from sphinx.errors import SphinxError
 
-from . import commands, errors, http, python
+from . import commands, errors, http, members, python
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 PARTS: Mapping[str, Callable[..., str]] = {
     "commands": commands.markdown,
+    "docstring": members.docstring,
     "errors": errors.markdown,
     "exit-codes": commands.exit_codes,
+    "members": members.markdown,
     "python": python.markdown,
     "routes": http.routes,
     "schemas": http.schemas,
@@ -41,7 +43,7 @@ def fill_in(text: str, page: str) -> str:
         page: its name, for the message of an error.
 
     Raises:
-        UnknownPart: when a marker names a part that there is not.
+        UnknownPart: when a marker names a part, or what a part is of, that there is not.
     """
 
     def part(match: re.Match[str]) -> str:
@@ -49,7 +51,10 @@ def fill_in(text: str, page: str) -> str:
         if name not in PARTS:
             expected = ", ".join(sorted(PARTS))
             raise UnknownPart(f"{page}: {match[0]!r}: expected one of {expected}; got {name!r}")
-        return PARTS[name](*arguments)
+        try:
+            return PARTS[name](*arguments)
+        except (AttributeError, ImportError, KeyError, TypeError) as error:
+            raise UnknownPart(f"{page}: {match[0]!r}: there is no such thing: {error}") from error
 
     return MARKER.sub(part, text)
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-import sparsegrad_client.cli
-import sparsegrad_server.cli
+from sparsegrad_client.cli.app import app as client
+from sparsegrad_server.cli.app import app as server
 from sparsegrad_shared.terminal.exits import MEANINGS
 
 from .markdown import code, escaped, paragraphs, table
 
-_PROGRAMS: dict[str, ModuleType] = {
-    "sparsegrad-client": sparsegrad_client.cli,
-    "sparsegrad-server": sparsegrad_server.cli,
-}
+Command = TyperCommand | TyperGroup
+_PROGRAMS = {"sparsegrad-client": client, "sparsegrad-server": server}
 _EXAMPLES = re.compile(r"^Examples?:\s*", re.MULTILINE)
 _KINDS = {str: "text", int: "whole number", float: "number", Path: "path", bool: ""}
 
@@ -33,27 +31,23 @@ def markdown(program: str) -> str:
     return paragraphs(*(_section(called, it) for called, it in _walk(program)))
 
 
-def _walk(program: str) -> Iterator[tuple[str, Any]]:
-    """Every command with how it is called, groups before what is in them.
+def _walk(program: str) -> Iterator[tuple[str, Command]]:
+    """Every command with how it is called, groups before what is in them."""
 
-    Typer's commands are typed as Any: the library brings its own copy of click, as a private part.
-    """
-
-    def below(called: str, command: Any) -> Iterator[tuple[str, Any]]:
+    def below(called: str, command: Command) -> Iterator[tuple[str, Command]]:
         yield called, command
         for name, part in getattr(command, "commands", {}).items():
             if not part.hidden:
                 yield from below(f"{called} {name}", part)
 
-    return below(program, get_command(_PROGRAMS[program].app))
+    return below(program, get_command(_PROGRAMS[program]))
 
 
-def _section(called: str, command: Any) -> str:
+def _section(called: str, command: Command) -> str:
     about, examples = _split(command.help or "", command.epilog or "")
-    shown = [it for it in command.params if not getattr(it, "hidden", False)]
-    arguments = [it for it in shown if it.param_type_name == "argument"]
-    options = [it for it in shown if it.param_type_name == "option" and it.name != "help"]
-    group = hasattr(command, "commands")
+    arguments = [it for it in command.params if isinstance(it, TyperArgument) and not it.hidden]
+    options = [it for it in command.params if isinstance(it, TyperOption) and not it.hidden]
+    group = isinstance(command, TyperGroup)
     return paragraphs(
         f"## {called}" if " " not in called else f"### {called}",
         *(escaped(part) for part in about.split("\n\n")),
@@ -72,7 +66,9 @@ def _split(help_text: str, epilog: str) -> tuple[str, str]:
     return about.strip(), "\n".join(filter(None, joined))
 
 
-def _usage(called: str, arguments: list[Any], options: list[Any]) -> Iterator[str]:
+def _usage(
+    called: str, arguments: list[TyperArgument], options: list[TyperOption]
+) -> Iterator[str]:
     yield called
     yield from (_shown(it) for it in arguments)
     for it in options:
@@ -82,18 +78,18 @@ def _usage(called: str, arguments: list[Any], options: list[Any]) -> Iterator[st
         yield "[options]"
 
 
-def _shown(argument: Any) -> str:
+def _shown(argument: TyperArgument) -> str:
     name = argument.metavar or argument.name.upper()
     name += "..." if argument.nargs == -1 and not name.endswith("...") else ""
     return name if argument.required else f"[{name}]"
 
 
-def _option(it: Any) -> tuple[str, str, str]:
+def _option(it: TyperOption) -> tuple[str, str, str]:
     names = [name for name in (*it.opts, *it.secondary_opts) if name.strip()]
     return ", ".join(map(code, names)), _value(it), _about(it)
 
 
-def _value(it: Any) -> str:
+def _value(it: TyperOption) -> str:
     parts = [_kind(it)]
     if it.required:
         parts.append("must be given")
@@ -102,7 +98,7 @@ def _value(it: Any) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _kind(it: Any) -> str:
+def _kind(it: TyperOption) -> str:
     annotation = it.type_descriptor.annotation
     if get_origin(annotation) is Literal:
         return " or ".join(map(code, get_args(annotation)))
@@ -113,7 +109,7 @@ def _kind(it: Any) -> str:
     return ", ".join([kind, *bounds, *several])
 
 
-def _about(it: Any) -> str:
+def _about(it: TyperArgument | TyperOption) -> str:
     said = escaped(it.help or "")
     return f"{said} Read from {code(it.envvar)} too." if it.envvar else said
 

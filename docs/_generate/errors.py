@@ -37,12 +37,13 @@ NEXT: Mapping[type[SparseGradError], str] = {
     errors.DigestMismatch: "Send it again. If it happens twice, something between the two changes "
     "bytes: a proxy, or a bad disk.",
     errors.FileRefused: "Look at who may read or write the file that the message names.",
-    errors.Forbidden: "Ask for a token with the scope and the namespace that the message names. For "
-    "a wrong Host header, see the setting `allowed_hosts`.",
+    errors.Forbidden: "Ask for a token with the scope and the namespace that the message names. "
+    "For a wrong Host header, see the setting `allowed_hosts`.",
     errors.Interrupted: "The message says how to go on, where something can be gone on with.",
     errors.InvalidInput: "The message says what was expected, what came, and where. Mend that.",
     errors.InvalidReference: "Write `team/name`, `team/name@3`, `team/name:alias` or `sha256:…`.",
-    errors.InvalidTensor: "Send safetensors with the tensors that the route takes. Our client does.",
+    errors.InvalidTensor: "Send safetensors with the tensors that the route takes, as our client "
+    "does.",
     errors.JobFailed: "The message is the job's own. Mend what it names, and finish the "
     "calibration again: the gradients are kept.",
     errors.MissingExtra: "Run the `pip install` in the message.",
@@ -57,8 +58,8 @@ NEXT: Mapping[type[SparseGradError], str] = {
     "raise `max_namespace_bytes` or `max_imports`.",
     errors.RankFailed: "Read the error of the process that failed first, and start all of them "
     "again; a calibration is resumed.",
-    errors.ServerFault: "It is a fault of ours. Give the operator the `request_id`: the log has the "
-    "rest under it.",
+    errors.ServerFault: "It is a fault of ours. Give the operator the `request_id`: the log has "
+    "the rest under it.",
     errors.ServerUnreachable: "Check the address in `SPARSEGRAD_SERVER`, and that the server runs.",
     errors.ShapeMismatch: "Send the shape and the type that the manifest promised for the group.",
     errors.SlotBusy: "Wait: another upload is writing that index. It is free soon, whatever "
@@ -69,18 +70,18 @@ NEXT: Mapping[type[SparseGradError], str] = {
     "restart. Our client does by itself.",
     errors.StorageFull: "Make room on the disk: `sparsegrad-server gc`, or a larger one.",
     errors.TruncatedBody: "Send it again; the connection ended early.",
-    errors.Unauthenticated: "Set `SPARSEGRAD_TOKEN` to a token of this server. An operator makes one "
-    "with `sparsegrad-server token create`.",
+    errors.Unauthenticated: "Set `SPARSEGRAD_TOKEN` to a token of this server. An operator makes "
+    "one with `sparsegrad-server token create`.",
     errors.Unavailable: "Come again after the seconds in `Retry-After`; our client does by itself. "
     "The operator looks at the database or the storage that the message names.",
-    errors.Unforeseen: "Most likely a bug of ours. `--debug` shows where it came from; please report "
-    "that.",
+    errors.Unforeseen: "Most likely a bug of ours. `--debug` shows where it came from; please "
+    "report that.",
     errors.UnknownBasis: "`sparsegrad-client bases list` shows which there are.",
     errors.UnknownCalibration: "It has been deleted, or was made on another server. Start anew.",
     errors.UnknownGroup: "The message lists the groups that there are.",
     errors.UnknownJob: "Ask for the calibration; it names its job.",
-    errors.UnsupportedModel: "Name the layers by hand, with a `LayerSpec`, or load the weights in a "
-    "floating-point type.",
+    errors.UnsupportedModel: "Name the layers by hand, with a `LayerSpec`, or load the weights in "
+    "a floating-point type.",
     errors.VersionInUse: "Take the alias or the pin away first.",
     errors.WrongUsage: "`--help` of the command shows how it is called, with examples.",
     errors.WrongBasis: "Load the basis whose digest the message names.",

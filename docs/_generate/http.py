@@ -12,6 +12,7 @@ from sparsegrad_server.app import create_app
 from sparsegrad_server.settings import Settings
 
 from .markdown import code, escaped, paragraphs, table
+from .schema import type_of
 
 Json = Mapping[str, Any]
 _PROBLEM = "application/problem+json"
@@ -109,16 +110,4 @@ def _content(holder: Json) -> str:
 
 
 def _type(schema: Json) -> str:
-    """A schema in a few words."""
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[-1]
-        return f"[{name}](#schema-{name.lower()})"
-    if "anyOf" in schema:
-        return " or ".join(map(_type, schema["anyOf"]))
-    if "enum" in schema:
-        return " or ".join(code(str(choice)) for choice in schema["enum"])
-    if "const" in schema:
-        return code(str(schema["const"]))
-    if schema.get("type") == "array" and "items" in schema:
-        return f"array of {_type(schema['items'])}"
-    return str(schema.get("type", ""))
+    return type_of(schema, lambda name: f"[{name}](#schema-{name.lower()})")

@@ -1,40 +1,49 @@
-"""The pages are true and hang together: links lead somewhere, commands exist."""
+"""The pages hang together: links lead somewhere, and each page can be found."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from support.command_lines import check, commands_in, help_texts
+from support.pages import DOCS, PAGES, ROOT, links
 
-ROOT = Path(__file__).parents[2]
 HELP = help_texts()
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+_SLUG = re.compile(r"[^\w\- ]")
 
 
-def _links(page: Path) -> set[str]:
-    """What a page links to within the project, without the place on the page."""
-    found = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-    return {link for link in found if "://" not in link}
-
-
-@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
-def test_every_link_leads_to_a_file(page: Path) -> None:
-    assert [link for link in sorted(_links(page)) if not (page.parent / link).is_file()] == []
-
-
-def test_the_readme_leads_to_every_page() -> None:
-    assert {f"docs/{page.name}" for page in PAGES} <= _links(ROOT / "README.md")
+def _anchors(page: Path) -> set[str]:
+    """The anchors that the headings of a page make, as Sphinx and most forges do."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {_SLUG.sub("", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_that_a_page_shows_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    for line in commands_in("".join(block for language, block in blocks if language in ("", "sh"))):
-        check(line)
+def test_every_link_within_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for link in links(page):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.is_file(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in _anchors(target), f"{page.name}: {link}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_elsewhere_is_an_address_over_tls(page: Path) -> None:
+    for link in links(page):
+        if "://" in link:
+            address = urlsplit(link)
+            assert (address.scheme, bool(address.hostname)) == ("https", True), link
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    pages = {f"docs/{page.name}" for page in DOCS.glob("*.md")}
+    assert pages <= set(links(ROOT / "README.md"))
 
 
 @pytest.mark.parametrize("called", HELP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 from typer.main import get_command
 
@@ -33,10 +34,15 @@ def check(line: str) -> None:
     command.make_context(line, words)
 
 
-def help_texts() -> dict[str, str]:
-    """What `--help` tells of every command and group of both programs, by how it is called."""
+def commands() -> dict[str, Any]:
+    """Every command and group of both programs, by how it is called."""
     found = list(PROGRAMS.items())
     for called, command in found:  # grows while it is gone through
         below = getattr(command, "commands", {})
         found += [(f"{called} {name}", part) for name, part in below.items()]
-    return {called: f"{command.help}\n{command.epilog}" for called, command in found}
+    return dict(found)
+
+
+def help_texts() -> dict[str, str]:
+    """What `--help` tells of every command and group, by how it is called."""
+    return {called: f"{command.help}\n{command.epilog}" for called, command in commands().items()}
