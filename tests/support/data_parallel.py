@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sparsegrad_client import SparseGradConfig, build_optimizer, save_adapter, sparsify
 from sparsegrad_client.adapters import adapter_of
 from sparsegrad_client.basis import GroupBasis
+from sparsegrad_client.fit import BasisFit
 from sparsegrad_client.layers import sparse_layers
 from sparsegrad_shared.errors import SparseGradError
 
@@ -204,6 +205,18 @@ def refusal_of_a_missing_warm_up(run: Run, without: int) -> str:
     except SparseGradError as error:
         return str(error)
     return ""
+
+
+def energies_as_rank(run: Run) -> dict[str, list[float]]:
+    """The fit that a rank finds with the others, by group: top, original, captured, total."""
+    model = run.model()
+    replica = DistributedDataParallel(model)
+    fit = BasisFit(replica, calibration=None, process_group=distributed.group.WORLD)
+    for batch in run.batches(model, 0):
+        replica(**run.shards(batch)[distributed.get_rank()]).loss.backward()
+    sample = fit.step()
+    assert sample is not None
+    return {name: list(astuple(energy)) for name, energy in sample.items()}
 
 
 def save_from_replica(run: Run, folder: Path) -> None:

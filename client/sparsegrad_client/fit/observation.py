@@ -50,10 +50,12 @@ class Observation:
         self, x: Float[Tensor, "*batch d_in"], y: Float[Tensor, "*batch d_out"]
     ) -> Float[Tensor, "*batch d_out"]:
         """The layer's output as it was, whose gradient will be looked at."""
+        # Checkpointing calls a layer again in the backward pass, which is the same call; before
+        # that the reentrant kind calls it without gradients, as no evaluation does in training.
+        if not ModuleTracker().is_bw:
+            self._calls += y.requires_grad or self._layer.training
         if not y.requires_grad:
             return y
-        # Checkpointing calls a layer again in the backward pass: that is the same call.
-        self._calls += not ModuleTracker().is_bw
         observed: Tensor = _Observed.apply(y, x, self)  # type: ignore[no-untyped-call]
         return observed
 
