@@ -227,6 +227,14 @@ class ResolvedVersions:
             return None  # never noted, or a file that somebody else wrote: as if never noted
         return known.digest if str(known) == str(reference) else None
 
+    def every(self) -> Iterator[PublishedVersion]:
+        """All versions that were noted."""
+        for path in self._folder.glob("*.json"):
+            try:
+                yield PublishedVersion.model_validate_json(path.read_bytes())
+            except (OSError, ValueError):
+                continue  # gone meanwhile, or somebody else's
+
     def _path(self, version: str) -> Path:
         return self._folder / f"{hashlib.sha256(version.encode()).hexdigest()[:32]}.json"
 

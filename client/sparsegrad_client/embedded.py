@@ -25,7 +25,6 @@ from .service.config import ServiceConfig
 
 START_SECONDS = 120.0  # a cold start on a busy machine imports for a while
 STOP_SECONDS = 10.0
-_LOG_LINES = 15
 _NEEDED = ("sparsegrad_server", "fastapi", "uvicorn", "zarr", "sqlalchemy", "alembic")
 
 _servers: dict[Path, EmbeddedServer] = {}
@@ -40,8 +39,15 @@ class EmbeddedServer:
 
     Raises:
         MissingExtra: when the server's packages are not installed.
-        ServerUnreachable: when it does not start; holds the end of its log.
+        ServerUnreachable: when it does not start; says why, and where its log is.
+
+    Attributes:
+        config: how to reach it.
+        token_file: where its token is, for its user alone.
+        log: its log.
     """
+
+    token_file: Path
 
     def __init__(self, data: Path) -> None:
         _check_installed()
@@ -75,6 +81,10 @@ class EmbeddedServer:
         """Whether its process lives."""
         return self._process.poll() is None
 
+    def wait(self) -> int:
+        """Wait until it has ended; its exit code."""
+        return self._process.wait()
+
     def stop(self) -> None:
         """Ask it to end by closing its standard input; insist when it does not."""
         for insist in (self._process.terminate, self._process.kill):
@@ -96,11 +106,11 @@ class EmbeddedServer:
             watchdog.cancel()
         try:
             said = json.loads(line)
-            return ServiceConfig(said["url"], Path(said["token_file"]).read_text().strip())
+            self.token_file = Path(said["token_file"])
+            return ServiceConfig(said["url"], self.token_file.read_text().strip())
         except (ValueError, KeyError, TypeError, OSError):
             raise ServerUnreachable(
-                f"the embedded server did not start; the end of its log {self.log}:\n"
-                + _last_lines(self.log)
+                f"the embedded server did not start: {_last_line(self.log)} (its log: {self.log})"
             ) from None
 
 
@@ -147,6 +157,8 @@ def _spawn(data: Path, log: Path) -> subprocess.Popen[str]:
         )
 
 
-def _last_lines(log: Path) -> str:
+def _last_line(log: Path) -> str:
+    """What a server said last, without its own "error: "."""
     with log.open(errors="replace") as file:
-        return "".join(deque(file, _LOG_LINES)).strip() or "(empty)"
+        last = "".join(deque((line for line in file if line.strip()), 1)).strip()
+    return last.removeprefix("error: ") or "it said nothing"

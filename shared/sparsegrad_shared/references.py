@@ -85,9 +85,9 @@ def parse_name(text: str) -> tuple[str, str]:
     Raises:
         InvalidReference: when `text` is not a bare name.
     """
-    reference = BasisReference.parse(text)
-    if reference.namespace is None or reference.name is None or str(reference) != text:
+    match = _REFERENCE.fullmatch(text)
+    if match is None or match["digest"]:
         raise InvalidReference(f"expected a name such as team/minilm-cola; got {text!r}")
-    if reference.version is not None or reference.alias is not None:
+    if match["version"] or match["alias"]:
         raise InvalidReference(f"expected a name without version or alias; got {text!r}")
-    return reference.namespace, reference.name
+    return match["namespace"], match["name"]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.errors import WrongUsage
 from sparsegrad_shared.terminal.commands import Commands
 from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.results import Result
@@ -120,9 +120,9 @@ def _factors(text: str, count: int) -> list[float]:
     try:
         factors = [float(part) for part in text.split(",")]
     except ValueError:
-        raise InvalidInput(f"--weights: expected numbers such as 0.5,0.5, got {text}") from None
+        raise WrongUsage(f"--weights: expected numbers such as 0.5,0.5, got {text}") from None
     if len(factors) != count:
-        raise InvalidInput(f"--weights {text}: expected one for each of {count} adapters")
+        raise WrongUsage(f"--weights {text}: expected one for each of {count} adapters")
     return factors
 
 

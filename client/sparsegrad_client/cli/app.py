@@ -7,7 +7,7 @@ import os
 from sparsegrad_shared.terminal.commands import Commands, exit_codes, version_option
 from sparsegrad_shared.terminal.running import run
 
-from . import adapters, bases, calibrate, quickstart, train
+from . import adapters, bases, calibrate, dashboard, quickstart, train
 
 PROGRAM = "sparsegrad-client"
 # Top-level modules that the extra `client` brings.
@@ -27,6 +27,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("train")(train.train)
 app.add_typer(bases.app, name="bases")
 app.add_typer(adapters.app, name="adapters")
+app.command("dashboard")(dashboard.dashboard)
 app.command("quickstart")(quickstart.quickstart)
 
 

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparsegrad_shared.errors import InvalidInput, NotFound
-from sparsegrad_shared.references import BasisReference, parse_name
 from sparsegrad_shared.terminal.commands import Commands
 from sparsegrad_shared.terminal.questions import YesOption, confirm
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Listing
 
-from .basis_options import AliasArgument, ReferenceArgument, parse_alias
+from .basis_options import (
+    AliasArgument,
+    NameArgument,
+    ReferenceArgument,
+    VersionArgument,
+    parse_alias,
+    parse_version,
+)
 from .connecting import connect
 from .options import ServerOption
 
@@ -44,10 +50,8 @@ ExpectOption = Annotated[
 
 @app.command("set")
 def set_alias(
-    reference: Annotated[
-        str, typer.Argument(metavar="VERSION", help="What it shall name, such as team/name@3.")
-    ],
-    alias: Annotated[str, typer.Argument(help="The alias, such as prod.")],
+    reference: VersionArgument,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias, such as prod.")],
     expect: ExpectOption = None,
     yes: YesOption = False,
     server: ServerOption = None,
@@ -57,20 +61,17 @@ def set_alias(
     Example:
         sparsegrad-client bases alias set team/minilm-cola@3 prod
     """
-    parsed = BasisReference.parse(reference)
-    if parsed.version is None:
-        raise InvalidInput(f"an alias names a version: expected team/name@3, got {reference}")
-    name = f"{parsed.namespace}/{parsed.name}"
+    name, version = parse_version(reference)
     with connect(server) as service:
         found = _present(service, name, alias)
         present = _version(found) if expect is None else expect or None
-        status = _move(service, found, name, alias, parsed.version, present, yes=yes)
+        status = _move(service, found, name, alias, version, present, yes=yes)
     return _moved(status, present)
 
 
 @app.command("list")
 def list_aliases(
-    name: Annotated[str, typer.Argument(help="The basis's name, team/name.")],
+    name: NameArgument,
     server: ServerOption = None,
 ) -> Result:
     """List the aliases of a name.
@@ -78,7 +79,6 @@ def list_aliases(
     Example:
         sparsegrad-client bases alias list team/minilm-cola
     """
-    parse_name(name)
     with connect(server) as service:
         found = service.aliases(name).aliases
     rows = [
@@ -139,7 +139,7 @@ def unprotect(alias: AliasArgument, server: ServerOption = None) -> Result:
 
 def promote(
     source: ReferenceArgument,
-    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="What to move: team/name:prod.")],
+    alias: AliasArgument,
     yes: YesOption = False,
     server: ServerOption = None,
 ) -> Result:

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from sparsegrad_shared.errors import InvalidInput
-from sparsegrad_shared.references import parse_name
+from sparsegrad_shared.errors import WrongUsage
 from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.results import Result
 
-from .basis_options import ReferenceArgument
+from .basis_options import NameArgument, ReferenceArgument
 from .options import ServerOption
 
 
@@ -41,7 +40,7 @@ def export(
     from ..sharing.exchange import export_file, export_folder
 
     if (file is None) == (folder is None):
-        raise InvalidInput("say where to: either a FILE, or --folder DIR")
+        raise WrongUsage("say where to: either a FILE, or --folder DIR")
     with Phases() as phases:
         if file is not None:
             version, place = export_file(reference, file, server, progress=phases), file
@@ -56,7 +55,7 @@ def export(
 
 def import_(
     path: Annotated[Path, typer.Argument(help="What `bases export` wrote: a file or a folder.")],
-    name: Annotated[str, typer.Argument(help="What to publish it as, team/name.")],
+    name: NameArgument,
     server: ServerOption = None,
 ) -> Result:
     """Publish a basis from an exported file or folder.
@@ -69,7 +68,6 @@ def import_(
     """
     from ..sharing.exchange import import_basis
 
-    parse_name(name)
     with Phases() as phases:
         version = import_basis(path, name, server, progress=phases)
     return Result(

@@ -6,19 +6,11 @@ from typing import Annotated
 
 import typer
 
-from sparsegrad_shared.errors import InvalidInput
-from sparsegrad_shared.references import BasisReference
+from sparsegrad_shared.errors import InvalidInput, InvalidReference
+from sparsegrad_shared.references import BasisReference, parse_name
+from sparsegrad_shared.terminal.values import held_to
 
-ReferenceArgument = Annotated[
-    str,
-    typer.Argument(metavar="BASIS", help="team/name, team/name@3, team/name:alias or sha256:…"),
-]
-VersionArgument = Annotated[
-    str, typer.Argument(metavar="VERSION", help="A version, such as team/name@3.")
-]
-AliasArgument = Annotated[
-    str, typer.Argument(metavar="ALIAS", help="An alias, such as team/name:prod.")
-]
+from . import completion
 
 
 def parse_version(reference: str) -> tuple[str, int]:
@@ -27,9 +19,9 @@ def parse_version(reference: str) -> tuple[str, int]:
     Raises:
         InvalidInput: when it is another form of a reference.
     """
-    parsed = BasisReference.parse(reference)
-    if parsed.version is None:
-        raise InvalidInput(f"expected a version such as team/name@3, got {reference}")
+    parsed = _read(reference)
+    if parsed is None or parsed.version is None:
+        raise InvalidInput(f"expected a version such as team/name@3, got {reference!r}")
     return f"{parsed.namespace}/{parsed.name}", parsed.version
 
 
@@ -39,7 +31,54 @@ def parse_alias(reference: str) -> tuple[str, str]:
     Raises:
         InvalidInput: when it is another form of a reference.
     """
-    parsed = BasisReference.parse(reference)
-    if parsed.alias is None:
-        raise InvalidInput(f"expected an alias such as team/name:prod, got {reference}")
+    parsed = _read(reference)
+    if parsed is None or parsed.alias is None:
+        raise InvalidInput(f"expected an alias such as team/name:prod, got {reference!r}")
     return f"{parsed.namespace}/{parsed.name}", parsed.alias
+
+
+def _read(reference: str) -> BasisReference | None:
+    try:
+        return BasisReference.parse(reference)
+    except InvalidReference:
+        return None
+
+
+REFERENCE_FORMS = "team/name, team/name@3, team/name:alias or sha256:…"
+
+ReferenceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="BASIS",
+        help=REFERENCE_FORMS,
+        callback=held_to(BasisReference.parse),
+        autocompletion=completion.references,
+    ),
+]
+VersionArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="VERSION",
+        help="A version, such as team/name@3.",
+        callback=held_to(parse_version),
+        autocompletion=completion.versions,
+    ),
+]
+AliasArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ALIAS",
+        help="An alias, such as team/name:prod.",
+        callback=held_to(parse_alias),
+        autocompletion=completion.aliases,
+    ),
+]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A name without a version, team/name.",
+        callback=held_to(parse_name),
+        autocompletion=completion.names,
+    ),
+]

@@ -10,7 +10,9 @@ from sparsegrad_shared.references import parse_name
 from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Table
+from sparsegrad_shared.terminal.values import held_to
 
+from . import completion
 from .options import (
     BatchSizeOption,
     DeviceOption,
@@ -50,6 +52,8 @@ def calibrate(
         typer.Option(
             "--name",
             "-n",
+            callback=held_to(parse_name),
+            autocompletion=completion.names,
             help="What to publish the basis as, team/name; local/<model>-<data set> unless said.",
             show_default=False,
             rich_help_panel="What",
@@ -166,8 +170,6 @@ def calibrate(
 
         torchrun --nproc-per-node 4 --no-python sparsegrad-client calibrate --model llama-2-7b
     """
-    if name is not None:
-        parse_name(name)
     from .loading import load_task, open_table
 
     data = open_table(model, dataset)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sparsegrad_shared.terminal.progress import Phases
 
 if TYPE_CHECKING:
+    from ..embedded import EmbeddedServer
     from ..service import BasisService
 
 STARTING = "starting the server of this machine"
@@ -28,10 +29,19 @@ def connect(server: str | None) -> Iterator[BasisService]:
     from ..service import ServiceConfig
 
     if ServiceConfig.resolve(server) is None:
-        with Phases() as phases:
-            phases(STARTING, 0, 0)
-            service = open_service(server)
-    else:
-        service = open_service(server)
-    with service:
+        start_embedded()
+    with open_service(server) as service:
         yield service
+
+
+def start_embedded() -> EmbeddedServer:
+    """This machine's server, which ends with this process.
+
+    Raises:
+        ServerUnreachable: when it does not start.
+    """
+    from ..embedded import embedded_server
+
+    with Phases() as phases:
+        phases(STARTING, 0, 0)
+        return embedded_server()

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from . import completion
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 ModelOption = Annotated[
@@ -13,6 +15,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
+        autocompletion=completion.models,
         help="Short name (llama-2-7b, bert-base, …), hub id, or folder.",
         show_default=False,
         rich_help_panel="What",

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
+from sparsegrad_shared.references import BasisReference
 from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Table as ResultTable
+from sparsegrad_shared.terminal.values import held_to
 
+from . import completion
+from .basis_options import REFERENCE_FORMS
 from .options import (
     BatchSizeOption,
     DeviceOption,
@@ -45,7 +49,9 @@ def train(
         typer.Option(
             "--basis",
             "-b",
-            help="team/name, team/name@3, team/name:alias or sha256:…",
+            help=REFERENCE_FORMS,
+            callback=held_to(BasisReference.parse),
+            autocompletion=completion.references,
             show_default=False,
             rich_help_panel="What",
         ),

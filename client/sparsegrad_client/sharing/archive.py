@@ -31,6 +31,16 @@ _MAX_READ = 1 << 20
 _DAMAGE = (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError)
 
 
+def check_new(path: Path) -> None:
+    """Refuse a place where something is already.
+
+    Raises:
+        InvalidInput: when there is.
+    """
+    if path.exists():
+        raise InvalidInput(f"{path} is there already; choose another name, or remove it")
+
+
 def write_archive(files: BasisFiles, path: Path) -> None:
     """Write a basis as one file, which appears whole or not at all.
 
@@ -39,8 +49,7 @@ def write_archive(files: BasisFiles, path: Path) -> None:
         CorruptFile: when a file's bytes are not those of its digest.
         OSError: when the disk refuses.
     """
-    if path.exists():
-        raise InvalidInput(f"{path} is there already; choose another name, or remove it")
+    check_new(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     try:

@@ -16,7 +16,7 @@ from ..folders import new_folder
 from ..home import bases_folder
 from ..report.reading import cached_report
 from ..service import BasisService
-from .archive import write_archive
+from .archive import check_new, write_archive
 from .card import CARD_FILE, write_card
 from .files import BasisFiles, open_files, open_folder
 
@@ -45,6 +45,7 @@ def export_file(
         InvalidInput: when something is at `path` already.
         CorruptFile: when a file is damaged and cannot be fetched again.
     """
+    check_new(path)  # before anything is fetched for nothing
     version, files = _fetch(reference, server, token, progress)
     write_archive(files, path)
     return version

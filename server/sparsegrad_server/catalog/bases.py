@@ -19,6 +19,7 @@ from sparsegrad_shared.references import BasisReference
 
 from . import calibrations, namespaces, tags
 from .inserting import insert_if_absent
+from .nearest import nearest_names
 from .tables import AliasRow, BasisGroupRow, BasisRow, CalibrationRow, TagRow, VersionRow
 
 _NAMED = 10  # versions and aliases that a message lists
@@ -243,7 +244,8 @@ def _what_there_is(session: Session, reference: BasisReference, namespace: str) 
     )
     name = f"{reference.namespace}/{reference.name}"
     if not known:
-        return f"no basis is published as {name}"
+        near = " or ".join(nearest_names(session, name, namespace))
+        return f"no basis is published as {name}" + (f"; did you mean {near}?" if near else "")
     aliases = session.scalars(
         select(AliasRow.alias)
         .where(AliasRow.namespace == reference.namespace, AliasRow.name == reference.name)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.errors import InvalidInput, WrongUsage
 from sparsegrad_shared.terminal import mode
 
 from ..telemetry import logs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic_core import ErrorDetails
 
     from ..settings import Settings
@@ -47,7 +49,11 @@ def settings_from(**options: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
-        raise InvalidInput("; ".join(map(_said, error.errors()))) from None
+        problems = error.errors()
+        said = "; ".join(_said(problem, given) for problem in problems)
+        on_command_line = any(_named(problem) in given for problem in problems)
+        kind = WrongUsage if on_command_line or _lacks(problems) else InvalidInput
+        raise kind(said) from None
 
 
 def configure_logs(settings: Settings) -> None:
@@ -56,10 +62,26 @@ def configure_logs(settings: Settings) -> None:
     logs.configure(settings.log_format, "warning" if quiet else settings.log_level)
 
 
-def _said(problem: ErrorDetails) -> str:
-    if not problem["loc"]:
-        return problem["msg"]
-    name = str(problem["loc"][0])
+# Options that are not called as their setting is.
+_OPTIONS = {"worker_threads": "--threads", "dask_scheduler": "--scheduler"}
+
+
+def _named(problem: ErrorDetails) -> str:
+    return str(problem["loc"][0]) if problem["loc"] else ""
+
+
+def _lacks(problems: list[ErrorDetails]) -> bool:
+    return any(problem["type"] == "missing" for problem in problems)
+
+
+def _said(problem: ErrorDetails, given: Mapping[str, object]) -> str:
+    """A problem by the name that its value was given under: an option's, or a variable's."""
+    name = _named(problem)
+    variable = f"SPARSEGRAD_{name.upper()}"
+    if not name:
+        return problem["msg"].removeprefix("Value error, ")
+    option = _OPTIONS.get(name, f"--{name}")
     if problem["type"] == "missing":
-        return f"expected --{name} or SPARSEGRAD_{name.upper()}"
-    return f"{name}: {problem['msg']}; got {problem['input']!r}"
+        return f"expected {option} or {variable}"
+    said = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{option if name in given else variable}: {said}; got {problem['input']!r}"

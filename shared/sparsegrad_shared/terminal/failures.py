@@ -28,6 +28,10 @@ _PLAINER = (
     (r"Input should be a valid integer, .*", "expected a whole number"),
     (r"Input should be a valid number, .*", "expected a number"),
     (r"Input should be a valid boolean, .*", "expected true or false"),
+    (r"Input should be greater than or equal to ", "expected at least "),
+    (r"Input should be less than or equal to ", "expected at most "),
+    (r"Input should be greater than ", "expected more than "),
+    (r"Input should be less than ", "expected less than "),
     (r"Input should be ", "expected "),
     (r"Value error, \S+ is not one of (.*)", r"expected one of \1"),
     (r"Value error, ", ""),
@@ -78,7 +82,8 @@ def _ours(error: BaseException, program: str, extras: Mapping[str, str]) -> Spar
 def _usage(error: typer.TyperException, program: str) -> WrongUsage:
     """Wrong usage in one line: the option's name first, what came, and where there is help."""
     said = re.sub(r"\s+", " ", error.format_message()).strip()
-    said = re.sub(r"^Invalid value for (.+?): ", r"\1: ", said).replace("'", "")
+    said = re.sub(r"^Invalid value for (.+?): ", lambda found: f"{_bare(found[1])}: ", said)
+    said = re.sub(r"^Missing (.+)\.$", lambda found: f"missing {_bare(found[1])}", said)
     said = re.sub(r"\(Possible options: (.*)\)", r"Did you mean \1?", said)
     said = re.sub(r"\. Did you mean|(?<!\.) Did you mean", "; did you mean", said).rstrip(".")
     for theirs, ours in _PLAINER:
@@ -86,7 +91,16 @@ def _usage(error: typer.TyperException, program: str) -> WrongUsage:
     context = getattr(error, "ctx", None)
     called = program if context is None else context.command_path
     link = " See" if said.endswith("?") else "; see"
-    return WrongUsage(f"{said[:1].lower()}{said[1:]}{_came(error)}{link} `{called} --help`")
+    return WrongUsage(f"{_uncapitalised(said)}{_came(error)}{link} `{called} --help`")
+
+
+def _bare(names: str) -> str:
+    return names.replace("'", "")
+
+
+def _uncapitalised(text: str) -> str:
+    """A sentence as a part of one; the name of an argument stays in capitals."""
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
 
 
 def _came(error: typer.TyperException) -> str:

@@ -12,6 +12,8 @@ from support.bases import Shape, made, publish
 from support.commands import Run
 from support.servers import RunningServer
 
+from sparsegrad_shared.terminal.exits import FAILED, WRONG_USAGE
+
 UP = Shape("up", d_out=12, d_in=8)
 DOWN = Shape("down", d_out=8, d_in=12)
 
@@ -42,12 +44,13 @@ def said(run: Run, *arguments: str, **options: object) -> str:
     return done.stdout
 
 
-def refused(run: Run, *arguments: str) -> str:
+def refused(run: Run, *arguments: str, code: int = FAILED) -> str:
     """What a command says that has to fail."""
     done = run(*arguments)
-    assert done.returncode == 1, done.stdout
-    assert done.stderr.startswith("error: ")
-    return done.stderr
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: ")
+    return said
 
 
 def test_bases_are_found_by_words_shapes_and_tags(on_server: Run, name: str) -> None:
@@ -96,7 +99,9 @@ def test_an_alias_is_protected_and_deleted(on_server: Run, name: str) -> None:
     assert "protected" in said(on_server, "bases", "alias", "list", name)
     assert f"{prod} is version 1, protected" in said(on_server, "bases", "history", prod)
     said(on_server, "bases", "alias", "unprotect", prod)
-    assert "before: version 1" in said(on_server, "bases", "alias", "delete", prod)
+    unanswered = refused(on_server, "bases", "alias", "delete", prod, code=WRONG_USAGE)
+    assert f"Delete {prod}, which names version 1? Nobody is there to answer" in unanswered
+    assert "before: version 1" in said(on_server, "bases", "alias", "delete", prod, "--yes")
     gone = refused(on_server, "bases", "history", prod)
     assert "was deleted on" in gone
     assert "it named version 1" in gone
@@ -111,13 +116,13 @@ def test_a_version_is_pinned_and_deleted_only_when_nothing_holds_it(
     assert "pinned       yes" in said(on_server, "bases", "show", f"{name}@2")
     assert "it is pinned" in refused(on_server, "bases", "delete", f"{name}@2", "--yes")
     assert "; pinned" not in said(on_server, "bases", "unpin", f"{name}@2")
-    asked = on_server("bases", "delete", f"{name}@2")  # nobody answers
-    assert asked.returncode == 1
-    assert f"Delete {name}@2" in asked.stdout
+    unanswered = refused(on_server, "bases", "delete", f"{name}@2", code=WRONG_USAGE)
+    assert f"Delete {name}@2" in unanswered
     said(on_server, "bases", "show", f"{name}@2")
     assert "is deleted" in said(on_server, "bases", "delete", f"{name}@2", "--yes")
     assert "was deleted on" in refused(on_server, "bases", "show", f"{name}@2")
-    assert "expected a version" in refused(on_server, "bases", "delete", name, "--yes")
+    unversioned = refused(on_server, "bases", "delete", name, "--yes", code=WRONG_USAGE)
+    assert f"VERSION: expected a version such as team/name@3, got {name}" in unversioned
 
 
 def test_two_bases_are_compared_in_degrees_and_words(on_server: Run, name: str) -> None:
@@ -151,12 +156,14 @@ def test_a_basis_goes_from_one_server_to_another_and_keeps_its_digest(
 def test_wrong_exports_and_imports_say_what_is_expected(
     on_server: Run, name: str, tmp_path: Path
 ) -> None:
-    assert "either a FILE, or --folder DIR" in refused(on_server, "bases", "export", name)
+    nowhere = refused(on_server, "bases", "export", name, code=WRONG_USAGE)
+    assert "either a FILE, or --folder DIR" in nowhere
     (tmp_path / "there.tar").write_text("something else")
     assert "is there already" in refused(on_server, "bases", "export", name, "there.tar")
     assert "not an export" in refused(on_server, "bases", "import", "there.tar", "team/x")
     assert "no such file" in refused(on_server, "bases", "import", "nothing.tar", "team/x")
-    assert "expected" in refused(on_server, "bases", "import", "there.tar", "no-namespace")
+    unnamed = refused(on_server, "bases", "import", "there.tar", "short", code=WRONG_USAGE)
+    assert "NAME: expected" in unnamed
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     assert "notes.txt" in refused(on_server, "bases", "export", name, "--folder", "full")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from support.commands import Run
 
+from sparsegrad_shared.terminal.exits import WRONG_USAGE
+
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing answers
 OFFLINE = {"HF_ENDPOINT": NOWHERE}
 TRAIN = ("train", "--model", ".", "--basis", "team/b", "--output", "out")
@@ -49,10 +51,8 @@ def test_a_server_that_is_down_is_named(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("calibrate", "--model", "m", "--name", "no-namespace"), "no-namespace"),
         (("calibrate", "--model", "m", "--dataset", "rows.tsv"), "there is no file rows.tsv"),
         (("calibrate", "--model", "./nowhere"), "expected a folder that holds a model"),
-        (("bases", "alias", "set", "team/x", "prod"), "expected team/name@3, got team/x"),
         ((*TRAIN, "--dataset", "rows.csv"), "there is no file rows.csv"),
     ],
 )
@@ -95,10 +95,36 @@ def test_training_never_writes_over_what_is_there(run: Run, tmp_path: Path) -> N
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
-def test_wrong_usage_is_exit_code_2(run: Run) -> None:
-    failed = run("calibrate")
-    assert failed.returncode == 2
-    assert "--model" in failed.stderr
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("calibrate",), "missing option --model / -m"),
+        (("calibrate", "-m", "m", "--name", "short"), "--name / -n: expected a name such as"),
+        (("calibrate", "-m", "m", "--steps", "many"), "--steps: expected a whole number"),
+        (
+            ("calibrate", "-m", "m", "--share", "all"),
+            "--share: expected one of 'role', 'layer'",
+        ),
+        (
+            ("calibrate", "-m", "m", "--stesp", "3"),
+            "no such option: --stesp; did you mean ",
+        ),
+        (("calbrate",), "did you mean 'calibrate'?"),
+        (("bases", "lst"), "did you mean 'list'?"),
+        (("bases", "show", "team/x@no"), "BASIS: expected"),
+        (("bases", "alias", "set", "team/x", "prod"), "expected a version such as team/name@3"),
+        (("bases", "alias", "delete", "team/x@1"), "expected an alias such as team/name:prod"),
+        (("adapters", "add", "a", "b", "-o", "c", "--weights", "1"), "--weights 1: expected one"),
+    ],
+)
+def test_wrong_usage_names_what_is_wrong_and_is_exit_code_2(
+    run: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    failed = run(*arguments)
+    assert failed.returncode == WRONG_USAGE, failed.stderr
+    assert said in failed.stderr
+    assert failed.stderr.startswith("error: ")
+    assert failed.stderr.count("\n") == 1
 
 
 def test_debug_shows_the_trace(run: Run) -> None:

@@ -17,6 +17,7 @@ from sparsegrad_server.auth import tokens
 from sparsegrad_server.catalog import Catalog
 from sparsegrad_server.settings import Settings
 from sparsegrad_shared.errors import Unauthenticated
+from sparsegrad_shared.terminal.exits import FAILED, WRONG_USAGE
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -103,18 +104,24 @@ def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     file.touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        for arguments, said in (
-            (("serve", "--data", data, "--port", port), f"{port}.*in use.*--port"),
-            (("serve", "--data", str(file / "data")), "cannot use .*/file: File exists"),
-            (("worker",), "--data or SPARSEGRAD_DATA"),
-            (("worker", "--data", data, "--threads", "0"), "worker_threads"),
-            (("token", "create", "--namespace", "../x", "--data", data), r"namespace.*\.\./x"),
-            (("token", "revoke", "tok-none", "--data", data), "token list"),
+        for arguments, code, said in (
+            (("serve", "--data", data, "--port", port), FAILED, f"{port}.*in use.*--port"),
+            (("serve", "--data", str(file / "x")), FAILED, "cannot use .*/file: File exists"),
+            (("worker",), WRONG_USAGE, "--data or SPARSEGRAD_DATA"),
+            (("worker", "--data", data, "--threads", "0"), WRONG_USAGE, "--threads: .*got 0"),
+            (("token", "create", "--namespace", "../x", "--data", data), FAILED, r"\.\./x"),
+            (("token", "revoke", "tok-none", "--data", data), FAILED, "token list"),
         ):
             answer = run(*arguments)
-            assert answer.returncode == 1, arguments
+            assert answer.returncode == code, arguments
             (line,) = [text for text in answer.stderr.splitlines() if "INFO" not in text]
             assert re.search(rf"^error: .*{said}", line), line
+
+
+def test_a_wrong_variable_is_called_by_its_name(tmp_path: Path) -> None:
+    answer = run("token", "list", SPARSEGRAD_DATA=str(tmp_path), SPARSEGRAD_PORT="much")
+    assert answer.returncode == FAILED
+    assert re.match(r"error: SPARSEGRAD_PORT: expected .*; got 'much'\n", answer.stderr)
 
 
 def test_a_health_check_fails_where_no_worker_runs(tmp_path: Path) -> None:
