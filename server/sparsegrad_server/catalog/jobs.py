@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Sequence
+from typing import cast, get_args
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -76,6 +77,12 @@ def count_states(session: Session, namespace: str) -> dict[str, int]:
     )
     counts = {row.state: int(row.number) for row in session.execute(counted)}
     return {state: counts.get(state, 0) for state in get_args(JobState)}
+
+
+def states(session: Session, job_ids: Sequence[str]) -> dict[str, JobState]:
+    """The states of jobs, by their ids."""
+    rows = session.execute(select(JobRow.id, JobRow.state).where(JobRow.id.in_(job_ids)))
+    return {job_id: cast(JobState, state) for job_id, state in rows}
 
 
 def of_calibration(session: Session, calibration_id: str, kind: str) -> JobRow | None:

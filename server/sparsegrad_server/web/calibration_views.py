@@ -21,7 +21,7 @@ def live(seen: CalibrationSeen) -> Live:
         "arrive": _arrive(seen),
         "compute": _compute(seen),
         "publish": _publish(seen),
-        "rate": _rate(seen),
+        "rate": f"In the last minute: {rate}." if (rate := _rate(seen)) else "",
         "total": f"{number(seen.stored)} of {number(seen.expected)}",
         "bytes": size(seen.bytes),
     }
@@ -35,7 +35,7 @@ def live(seen: CalibrationSeen) -> Live:
     return Live(
         texts=texts,
         bars=bars,
-        states=states,
+        states={**states, "calibration": seen.state},
         shown={
             "basis": basis is not None,
             "error": states["compute"] == FAILED or states["publish"] == FAILED,
@@ -81,7 +81,7 @@ def _arrive(seen: CalibrationSeen) -> str:
 def _rate(seen: CalibrationSeen) -> str:
     if seen.state != "open" or seen.bytes_per_second is None:
         return ""
-    return f"{size(round(seen.bytes_per_second))}/s over the last minute"
+    return f"{size(round(seen.bytes_per_second))}/s"
 
 
 def _compute(seen: CalibrationSeen) -> str:

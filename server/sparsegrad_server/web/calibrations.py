@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from sparsegrad_shared.calibrations import CalibrationManifest, CalibrationState
 from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.jobs import JobState
 from sparsegrad_shared.references import Segment
 from sparsegrad_shared.search import CalibrationQuery
 
 from ..api.dependencies import CatalogOf
-from ..catalog import arrivals, calibrations
+from ..catalog import arrivals, calibrations, jobs
 from ..catalog.tables import CalibrationRow
 from ..context import concern
 from ..ingest.finish import finish
@@ -48,6 +49,7 @@ class Listed:
 
     row: CalibrationRow
     state: CalibrationState
+    job: JobState | None
     model: str
     dataset: str
     groups: int
@@ -167,6 +169,7 @@ def _query(asked: Mapping[str, str]) -> CalibrationQuery:
 
 def _listed(session: Session, rows: list[CalibrationRow], now: datetime) -> list[Listed]:
     held = arrivals.totals(session, [row.id for row in rows])
+    states = jobs.states(session, [row.job_id for row in rows if row.job_id is not None])
     listed = []
     for row in rows:
         manifest = calibrations.manifest_of(row)
@@ -175,6 +178,7 @@ def _listed(session: Session, rows: list[CalibrationRow], now: datetime) -> list
             Listed(
                 row=row,
                 state=calibrations.state_of(row, now),
+                job=None if row.job_id is None else states[row.job_id],
                 model=manifest.model.id,
                 dataset=manifest.dataset.id,
                 groups=len(manifest.groups),

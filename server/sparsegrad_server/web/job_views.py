@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sparsegrad_shared.errors import Problem
 from sparsegrad_shared.jobs import JobLine, JobStatus
 
 from ..catalog.tables import CalibrationRow, JobRow
@@ -60,7 +61,7 @@ class ListedJob:
     name: str
     state: str
     words: str
-    phase: str
+    about: str
     progress: tuple[int, int] | None
     updated: datetime
 
@@ -75,7 +76,7 @@ def listed(row: JobRow, calibration: CalibrationRow, now: datetime) -> ListedJob
         name=f"{calibration.namespace}/{calibration.name}",
         state=row.state,
         words=STATES[row.state],
-        phase=_with_worker(row, now) if leased else row.phase,
+        about=_line(row, now),
         progress=(row.completed, row.total) if leased and row.total > 1 else None,
         updated=row.updated,
     )
@@ -89,6 +90,7 @@ def live(seen: JobSeen, now: datetime) -> Live:
         texts={
             "state": STATES[status.state],
             "phase": _phase(seen),
+            "error": "" if status.error is None else status.error.detail,
             "attempt": _attempt(seen),
             "worker": _worker(seen, now),
         },
@@ -125,8 +127,8 @@ def log_lines(lines: Iterable[JobLine]) -> tuple[LogLine, ...]:
 
 def _phase(seen: JobSeen) -> str:
     status = seen.status
-    if status.state == "failed" and status.error is not None:
-        return status.error.detail
+    if status.state == "failed":
+        return f"failed while {status.phase}"
     words = [status.phase]
     if status.state == "leased" and status.total > 1:
         words.append(f"{number(status.completed)} of {number(status.total)}")
@@ -152,10 +154,13 @@ def _worker(seen: JobSeen, now: datetime) -> str:
     return f"{seen.worker}, {_heartbeat(seen.leased_until, now)}"
 
 
-def _with_worker(row: JobRow, now: datetime) -> str:
-    if row.leased_until is None:
-        return row.phase
-    return f"{row.phase}; worker {row.worker}, {_heartbeat(row.leased_until, now)}"
+def _line(row: JobRow, now: datetime) -> str:
+    """What the list says below a job's title."""
+    if row.state == "failed" and row.error is not None:
+        return Problem.model_validate_json(row.error).detail
+    if row.state == "leased" and row.leased_until is not None:
+        return f"{row.phase}; worker {row.worker}, {_heartbeat(row.leased_until, now)}"
+    return row.phase if row.state == "queued" else ""
 
 
 def _heartbeat(leased_until: datetime, now: datetime) -> str:
