@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -25,12 +26,14 @@ from .visitors import Administrator, page_router
 
 PATH = "/tokens"
 MOST_DAYS = 3650
+USUAL = timedelta(days=90)
 SCOPE_WORDS = {
     "metrics": "only the server's figures, for Prometheus",
     "read": "look at bases and calibrations, download bases",
     "write": "also calibrate, publish, move aliases",
     "admin": "also make and revoke tokens, protect aliases",
 }
+_DAYS = re.compile("[0-9]{1,6}")
 _FIELDS = ("name", "namespace", "scope", "days")
 
 router = page_router("admin", prefix=PATH)
@@ -92,13 +95,9 @@ def _make(
     Raises:
         _Complaints: when the form cannot be granted.
     """
-    expires = _end(values["days"], now)
-    asked = {name: values[name] for name in ("name", "namespace", "scope")}
+    wanted = _read(values, now)
     try:
-        wanted = TokenRequest.model_validate({**asked, "expires": expires})
         principal.check(wanted.namespace)
-    except ValidationError as error:
-        raise _Complaints(by_field(error) | _better(error)) from None
     except Forbidden:
         own = f"This token makes tokens for namespace {principal.namespace} alone."
         raise _Complaints({"namespace": own}) from None
@@ -111,13 +110,24 @@ def _make(
         raise _Complaints({"name": _sentence(error.message)}) from None
 
 
-def _end(days: str, now: datetime) -> datetime | None:
-    """When a token ends that holds for so many days; with its maker's, when nothing is given."""
-    if not days:
-        return None
-    if not (days.isascii() and days.isdigit() and 1 <= int(days) <= MOST_DAYS):
-        raise _Complaints({"days": f"Expected a number of days from 1 to {MOST_DAYS}, or nothing."})
-    return now + timedelta(days=int(days))
+def _read(values: Mapping[str, str], now: datetime) -> TokenRequest:
+    """The token that a form asks for; without days, it ends when its maker's does.
+
+    Raises:
+        _Complaints: about every field that cannot be what it says.
+    """
+    days, complaints = values["days"], {}
+    if days and not (_DAYS.fullmatch(days) and 1 <= int(days) <= MOST_DAYS):
+        complaints["days"] = f"Expected a number of days from 1 to {MOST_DAYS}, or nothing."
+    expires = now + timedelta(days=int(days)) if days and not complaints else None
+    asked = {name: values[name] for name in ("name", "namespace", "scope")}
+    try:
+        wanted = TokenRequest.model_validate({**asked, "expires": expires})
+    except ValidationError as error:
+        raise _Complaints({**by_field(error), **_better(error), **complaints}) from None
+    if complaints:
+        raise _Complaints(complaints)
+    return wanted
 
 
 def _better(error: ValidationError) -> dict[str, str]:
@@ -146,14 +156,15 @@ def _list(
         every = [tokens.status(row) for row in tokens.every(session, principal.namespace)]
     every.reverse()  # newest first
     everywhere = principal.namespace == EVERY_NAMESPACE
-    blank = {"name": "", "namespace": "" if everywhere else principal.namespace}
+    blank = {"name": "", "namespace": "" if everywhere else principal.namespace, "scope": "read"}
+    outlived = principal.expires is not None and principal.expires < now + USUAL
     return page(
         request,
         "tokens.html",
         status=InvalidInput.status if complaints else 200,
         holding=[token for token in every if not _ended(token, now)],
         ended=[token for token in every if _ended(token, now)],
-        values=values or {**blank, "scope": "read", "days": "90"},
+        values=values or {**blank, "days": "" if outlived else str(USUAL.days)},
         complaints=complaints or {},
         scopes=SCOPE_WORDS,
         everywhere=everywhere,
