@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -66,11 +66,13 @@ class Step:
         number: from 1.
         total: steps in all.
         loss: mean over its batches.
+        lrs: learning rate of each of the optimizer's parameter groups in it.
     """
 
     number: int
     total: int
     loss: float
+    lrs: tuple[float, ...] = ()
 
 
 def train(
@@ -80,43 +82,71 @@ def train(
     schedule: Schedule = Schedule(),
     on_step: Callable[[Step], None] | None = None,
 ) -> list[float]:
-    """Train a model in place; its mode is put back afterwards.
+    """Train a model in place to the end of the schedule; `steps`, with the losses collected.
 
     Args:
-        model: returns `loss` when called with a batch.
-        optimizer: over the model's trainable parameters.
-        batches: the data.
-        schedule: how long and how.
+        model: see `steps`.
+        optimizer: see `steps`.
+        batches: see `steps`.
+        schedule: see `steps`.
         on_step: called after every optimizer step.
 
     Returns:
         The loss of each optimizer step.
 
     Raises:
+        InvalidInput: when a loss is not finite; says at which step.
+    """
+    losses: list[float] = []
+    for step in steps(model, optimizer, batches, schedule):
+        losses.append(step.loss)
+        if on_step is not None:
+            on_step(step)
+    return losses
+
+
+def steps(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batches: Batches,
+    schedule: Schedule = Schedule(),
+    *,
+    done: int = 0,
+) -> Generator[Step]:
+    """Train a model in place, a step whenever the next one is asked for.
+
+    Its mode is put back when the iterator ends or is closed.
+
+    Args:
+        model: returns `loss` when called with a batch.
+        optimizer: over the model's trainable parameters.
+        batches: the data.
+        schedule: how long and how.
+        done: steps of the schedule that are behind; their batches are left out.
+
+    Raises:
         InvalidInput: when a loss is not finite; says at which step. The model is as the step
             before left it.
     """
     device = next(model.parameters()).device
-    steps = schedule.steps(len(batches))
-    scheduler = LambdaLR(optimizer, lambda step: schedule.factor(step, steps))
+    total = schedule.steps(len(batches))
+    scheduler = LambdaLR(optimizer, lambda step: schedule.factor(done + step, total))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     was_training = model.training
     model.train()
-    losses: list[float] = []
     try:
-        for parts in _steps(batches, schedule):
-            loss = _accumulate(model, parts, device, len(losses) + 1)
+        remaining = itertools.islice(_steps(batches, schedule), done, None)
+        for number, parts in enumerate(remaining, start=done + 1):
+            loss = _accumulate(model, parts, device, number)
             if schedule.max_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, schedule.max_norm)
+            lrs = tuple(group["lr"] for group in optimizer.param_groups)
             optimizer.step()
             scheduler.step()
             optimizer.zero_grad()
-            losses.append(loss)
-            if on_step is not None:
-                on_step(Step(len(losses), steps, loss))
+            yield Step(number, total, loss, lrs)
     finally:
         model.train(was_training)
-    return losses
 
 
 def _steps(batches: Batches, schedule: Schedule) -> Iterator[list[dict[str, Tensor]]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import closing
+
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from sparsegrad_client.data.batches import Batches
-from sparsegrad_client.training.loop import Schedule, Step, train
+from sparsegrad_client.training.loop import Schedule, Step, steps, train
 from sparsegrad_shared.errors import InvalidInput
 
 
@@ -89,6 +92,24 @@ def test_every_step_is_told_and_the_mode_is_put_back() -> None:
     assert {step.total for step in told} == {15}
     assert [step.loss for step in told] == losses
     assert not model.training
+
+
+def test_a_training_that_is_taken_up_does_the_steps_that_are_left() -> None:
+    schedule = Schedule(epochs=3, accumulation=2, warmup=0.3)
+    whole, parted = Classifier().eval(), Classifier().eval()
+    expected = list(steps(whole, torch.optim.SGD(whole.parameters(), lr=0.1), _batches(), schedule))
+    found: list[Step] = []
+    for done, until in ((0, 4), (4, 9)):
+        optimizer = torch.optim.SGD(parted.parameters(), lr=0.1)
+        with closing(steps(parted, optimizer, _batches(), schedule, done=done)) as taken:
+            found += itertools.islice(taken, until - done)
+            assert parted.training
+        assert not parted.training
+    assert found == expected
+    assert [step.lrs for step in found] == [
+        (0.1 * schedule.factor(number, 9),) for number in range(9)
+    ]
+    assert all(map(torch.equal, parted.parameters(), whole.parameters()))
 
 
 def test_a_loss_that_is_not_finite_stops_before_it_does_harm() -> None:
