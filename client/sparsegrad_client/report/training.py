@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..training.evaluation import METRICS, Evaluation, Metric
-from ..training.fine_tuning import Outcome
-from .tables import Row, size_text
+from ..training.fine_tuning import Fit, Outcome
+from .tables import Row, share_text, size_text
 
 OUTCOME_COLUMNS = ("", "before", "after")
+MOST_GROUPS = 6  # whose fit gets a row each; of more, those that do not fit
 
 
 def outcome_rows(outcome: Outcome, metric: Metric) -> list[Row]:
@@ -28,7 +31,35 @@ def outcome_rows(outcome: Outcome, metric: Metric) -> list[Row]:
         ("values of the head", "", f"{outcome.head_values:,}"),
         ("adapter on disk", "", size_text(outcome.adapter_bytes)),
         ("training", "", f"{steps} steps, {outcome.seconds:.0f} s"),
+        *_fit_rows(outcome.fits),
     ]
+
+
+def _fit_rows(fits: Mapping[str, Fit]) -> list[Row]:
+    """The calibration's energy and the training's, by group."""
+    shown = {
+        name: fit
+        for name, fit in fits.items()
+        if len(fits) <= MOST_GROUPS or fit.misfit is not None
+    }
+    rows = [
+        (
+            f"energy in the largest {100 * fit.density:g}%, {name}",
+            share_text(fit.calibration),
+            f"{share_text(fit.energy)}{_verdict(fit)}",
+        )
+        for name, fit in shown.items()
+    ]
+    if len(shown) < len(fits):
+        fitting = len(fits) - len(shown)
+        rows.append(("groups that the basis fits", "", f"{fitting} of {len(fits)}"))
+    return rows
+
+
+def _verdict(fit: Fit) -> str:
+    if fit.misfit is None:
+        return ""
+    return f", does not fit since step {fit.misfit} ({share_text(fit.original)} without a basis)"
 
 
 def _score(evaluation: Evaluation) -> str:

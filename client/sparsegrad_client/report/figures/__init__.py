@@ -17,9 +17,10 @@ turns into bytes, and a notebook shows as it is. Whoever imports this package im
 """
 
 from .bases import energy_by_group, spectra
+from .fitting import fit
 from .gradients import energy_map, touched_entries
 from .rendering import png, svg
-from .trainings import fit, learning_rates, losses, machine, touched_so_far
+from .trainings import learning_rates, losses, machine, touched_so_far
 
 __all__ = [
     "energy_by_group",

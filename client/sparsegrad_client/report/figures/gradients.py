@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sparsegrad_shared.report import GradientSample, SampledMatrix, bin_edges, bin_sizes
 
-from .style import AFTER, BEFORE, MAP, count, in_percent, new_figure, styled, titled
+from .style import AFTER, BEFORE, MAP, count, from_zero, in_percent, new_figure, styled, titled
 
 _DECADES = 7  # of energy that the colours tell apart, below the largest
 _ORIGINAL, _BASIS = r"Original space: $G = \partial L/\partial W$", r"In the basis: $V^T G\,U$"
@@ -37,10 +37,8 @@ def energy_map(sample: GradientSample, density: float) -> Figure:
         density: share of the entries that its `top` is of.
     """
     figure = new_figure(4.9)
-    grid = figure.add_gridspec(
-        1, 3, left=0.075, right=0.925, bottom=0.115, top=0.86, wspace=0.34,
-        width_ratios=(1, 1, 0.04),
-    )  # fmt: skip
+    grid = figure.add_gridspec(1, 2, left=0.09, right=0.893, bottom=0.115, top=0.86, wspace=0.24)
+    beside = figure.add_gridspec(1, 1, left=0.907, right=0.922, bottom=0.115, top=0.86)
     maps = [_energy_of_entries(matrix, sample) for matrix in (sample.original, sample.basis)]
     highest = max(float(entries.max()) for entries in maps)
     held = np.concatenate([entries[entries > 0] for entries in maps])
@@ -54,7 +52,7 @@ def energy_map(sample: GradientSample, density: float) -> Figure:
         titled(axes, title, _top_text(matrix, density))
         axes.set_ylabel(_AXES[space][0])
         axes.set_xlabel(_AXES[space][1])
-    bar = figure.colorbar(image, cax=figure.add_subplot(grid[2]), extend="min")
+    bar = figure.colorbar(image, cax=figure.add_subplot(beside[0]), extend="min")
     bar.set_label("energy of an entry ÷ mean of all entries")
     bar.ax.yaxis.set_minor_formatter(NullFormatter())  # 2 × 10¹ is too wide for its place
     bar.outline.set_visible(False)
@@ -79,17 +77,17 @@ def touched_entries(sample: GradientSample, density: float) -> Figure:
     )  # fmt: skip
     for column, (space, color) in enumerate((("original", BEFORE), ("basis", AFTER))):
         matrix: SampledMatrix = getattr(sample, space)
-        title = "Original space" if space == "original" else "In the basis"
+        where = "Original space" if space == "original" else "In the basis"
+        title = f"{where}: the largest {_percent(density)} of the entries"
         rows, columns = panels[0, column], panels[1, column]
         _draw_shares(rows, matrix.top_by_rows, matrix.rows, matrix.columns, color)
         _draw_shares(columns, matrix.top_by_columns, matrix.columns, matrix.rows, color)
-        touched = f"{matrix.top.rows:,.0f} of {matrix.rows:,} rows touched"
-        titled(rows, title, f"{touched} by the largest {_percent(density)} of the entries")
+        titled(rows, title, f"{matrix.top.rows:,.0f} of {matrix.rows:,} rows touched")
         titled(columns, "", f"{matrix.top.columns:,.0f} of {matrix.columns:,} columns touched")
         rows.set_xlabel(_AXES[space][0])
         columns.set_xlabel(_AXES[space][1])
     for left, right in panels:  # which share their scale
-        left.set_ylim(0, 1.05 * max(left.dataLim.ymax, right.dataLim.ymax))
+        from_zero(max(left, right, key=lambda axes: axes.dataLim.ymax))
     panels[0, 0].set_ylabel("share of the row")
     panels[1, 0].set_ylabel("share of the column")
     return figure

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .style import MUTED, SERIES, label_ends, shown
+from ...training.record import TrainingRecord
+from .style import MUTED, SERIES, count, label_ends, shown_apart
 
+_TWO = {"left": 0.075, "right": 0.865, "bottom": 0.145, "top": 0.82, "wspace": 0.5}
+_ONE = {"left": 0.075, "right": 0.865, "bottom": 0.145, "top": 0.82}
 _MOST_POINTS = 2000  # of a line; a picture has no more pixels
 MOST_NAMED = len(SERIES)  # lines with a colour and a name of their own
 _SPAN = 25  # parts of a run that a smooth line is the mean over
 _DEEP = "viridis"
-_LIGHTEST = 0.85  # of viridis: its yellow is lost on white
+_ENDS = (0.25, 0.85)  # of it: its violet is lost on a dark page, its yellow on a light one
 
 Numbers = NDArray[np.float64]
 
@@ -55,6 +59,17 @@ class Series:
         return Series(self.steps, (sums[last] - sums[first]) / (last - first))
 
 
+def panels_over_steps(figure: Figure, record: TrainingRecord, number: int) -> list[Axes]:
+    """One or two axes side by side, over all steps of a training, with room on their right."""
+    axes = figure.subplots(1, number, squeeze=False, gridspec_kw=_TWO if number == 2 else _ONE)[0]
+    last = max((line.step for line in record.lines), default=0)
+    for panel in axes:
+        panel.set_xlabel("optimizer step")
+        panel.set_xlim(-0.02 * max(last, 1), 1.02 * max(last, 1))
+        count(panel.xaxis)
+    return list(axes)
+
+
 def draw_groups(axes: Axes, lines: Mapping[str, Series]) -> dict[str, str]:
     """A line for each group: named each where they are few, else from the first to the last.
 
@@ -77,22 +92,36 @@ def draw_groups(axes: Axes, lines: Mapping[str, Series]) -> dict[str, str]:
     return colors
 
 
-def name_groups(axes: Axes, lines: Mapping[str, Series], colors: Mapping[str, str]) -> None:
-    """Name the lines of `draw_groups` at their ends; the limits of the axes are settled by now."""
-    names = list(lines)
-    if len(names) <= MOST_NAMED:
-        label_ends(
-            axes, [(float(lines[name].values[-1]), shown(name), colors[name]) for name in names]
-        )
+def name_groups(
+    axes: Axes, lines: Mapping[str, Series], colors: Mapping[str, str], *, beside: bool = False
+) -> None:
+    """Name the lines of `draw_groups` at their ends; the limits of the axes are settled by now.
+
+    Args:
+        axes: that they are in.
+        lines: as they were drawn.
+        colors: as they were drawn in.
+        beside: whether other axes with the same groups follow on the right, which name them where
+            they are many.
+    """
+    texts = dict(zip(lines, shown_apart(list(lines)), strict=True))
+    if len(lines) <= MOST_NAMED:
+        ends = [
+            (float(series.values[-1]), texts[name], colors[name]) for name, series in lines.items()
+        ]
+        label_ends(axes, ends)
         return
+    if beside:
+        return
+    names = list(lines)
     steps = [(1 - place / 8, names[round(place / 8 * (len(names) - 1))]) for place in range(9)]
     for height, name in steps:
         axes.annotate(
-            shown(name), (1, height), xytext=(6, 0), xycoords="axes fraction", va="center",
+            texts[name], (1, height), xytext=(6, 0), xycoords="axes fraction", va="center",
             textcoords="offset points", color=colors[name], annotation_clip=False,
         )  # fmt: skip
     axes.annotate(
-        f"{len(names)} groups", (1, 0), xytext=(6, -20), xycoords="axes fraction",
+        f"{len(names)} groups", (1, 0), xytext=(6, -32), xycoords="axes fraction",
         textcoords="offset points", color=MUTED, annotation_clip=False, va="center",
     )  # fmt: skip
 
@@ -102,7 +131,7 @@ def group_colors(names: Sequence[str]) -> dict[str, str]:
     if len(names) <= MOST_NAMED:
         return dict(zip(names, SERIES, strict=False))
     scale = mpl.colormaps[_DEEP]
-    places = np.linspace(0, _LIGHTEST, len(names))
+    places = np.linspace(*_ENDS, len(names))
     return {
         name: mpl.colors.to_hex(scale(place)) for name, place in zip(names, places, strict=True)
     }

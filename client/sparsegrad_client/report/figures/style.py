@@ -7,8 +7,10 @@ viridis, which rises evenly in lightness. Colours of text and lines are names as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import takewhile
+from string import ascii_letters, digits
 from typing import ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -25,7 +27,7 @@ MUTED = "#59636e"  # numbers on axes, remarks
 LINES = "#d1d9e0"  # axes and grid
 BEFORE = "#818b98"  # the original space
 AFTER = "#0072b2"  # the basis
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+SERIES = (AFTER, "#d55e00", "#009e73", "#cc79a7", "#e69f00", INK)
 MAP = "viridis"
 
 STYLE = {
@@ -54,7 +56,8 @@ STYLE = {
 
 _Given = ParamSpec("_Given")
 _Figure = TypeVar("_Figure", Figure, Figure | None)
-LONG, SHORT = 28, 17  # letters of a name that are shown
+LONG, SHORT = 28, 14  # letters of a name that are shown
+_WORD = ascii_letters + digits  # what a word in a name has
 _LINE_HEIGHT = 0.16  # inches, of a label
 
 
@@ -93,6 +96,12 @@ def count(*axes: Axis) -> None:
     """Have axes, which count things, say whole numbers."""
     for axis in axes:
         axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter("{x:,.0f}")
+
+
+def from_zero(axes: Axes) -> None:
+    """Have the vertical axis begin at zero, and end a little above the data."""
+    axes.set_ylim(0, 1.05 * axes.dataLim.ymax if axes.dataLim.ymax > 0 else 1)
 
 
 def shown(name: str, letters: int = SHORT) -> str:
@@ -103,6 +112,15 @@ def shown(name: str, letters: int = SHORT) -> str:
     return name.replace("$", r"\$")
 
 
+def shown_apart(names: Sequence[str], letters: int = SHORT) -> list[str]:
+    """Names side by side: where one is too long, all lose the words that they begin with alike."""
+    if len(names) > 1 and max(map(len, names)) > letters:
+        alike = takewhile(lambda found: len(set(found)) == 1, zip(*names, strict=False))
+        start = "".join(found[0] for found in alike).rstrip(_WORD)
+        names = [f"…{name[len(start) :]}" if len(start) > 1 else name for name in names]
+    return [shown(name, letters) for name in names]
+
+
 def label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Name each line at its right end, outside the axes, no name above another.
 
@@ -110,8 +128,7 @@ def label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
         axes: with all its lines, and its limits settled.
         ends: for each line the value that it ends at, its name, and its colour.
     """
-    height = axes.get_window_extent().height / axes.figure.dpi  # inches
-    apart = _LINE_HEIGHT / height
+    apart = line_height(axes)
     to_axes = axes.transData + axes.transAxes.inverted()
     middle = sum(axes.get_xlim()) / 2
     wanted = sorted(
@@ -127,10 +144,15 @@ def label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
         )  # fmt: skip
 
 
-def spread(places: list[float], apart: float) -> list[float]:
-    """Rising places, moved as little as it takes for all to lie so far apart.
+def line_height(axes: Axes) -> float:
+    """How high a label is, as a share of the axes' height."""
+    return _LINE_HEIGHT * axes.figure.dpi / axes.get_window_extent().height
 
-    Places that come too near one another become a block around their mean.
+
+def spread(places: list[float], apart: float) -> list[float]:
+    """Rising places from 0 to 1, moved as little as it takes for all to lie so far apart.
+
+    Places that come too near one another become a block around their mean, or at an end.
     """
     blocks: list[list[float]] = []  # of places, each block laid out around its mean
     for place in places:
@@ -144,8 +166,9 @@ def spread(places: list[float], apart: float) -> list[float]:
 
 
 def _start(block: list[float], apart: float) -> float:
-    return sum(block) / len(block) - apart * (len(block) - 1) / 2
+    extent = apart * (len(block) - 1)
+    return max(min(sum(block) / len(block) - extent / 2, 1 - extent), 0)
 
 
 def _end(block: list[float], apart: float) -> float:
-    return sum(block) / len(block) + apart * (len(block) - 1) / 2
+    return _start(block, apart) + apart * (len(block) - 1)

@@ -11,24 +11,17 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
-from ...training.record import (
-    BasisLine,
-    EvaluationLine,
-    FitLine,
-    MisfitLine,
-    StepLine,
-    TrainingRecord,
-)
-from .series import MOST_NAMED, Numbers, Series, draw_groups, name_groups
+from ...training.record import EvaluationLine, StepLine, TrainingRecord
+from .series import Numbers, Series, draw_groups, name_groups, panels_over_steps
 from .style import (
     AFTER,
     BEFORE,
     INK,
     LINES,
-    MUTED,
     SERIES,
-    count,
+    from_zero,
     in_percent,
     label_ends,
     new_figure,
@@ -37,8 +30,6 @@ from .style import (
     titled,
 )
 
-_TWO = {"left": 0.075, "right": 0.87, "bottom": 0.145, "top": 0.82, "wspace": 0.5}
-_ONE = {"left": 0.075, "right": 0.84, "bottom": 0.145, "top": 0.82}
 _HEIGHT = 3.9
 _GB = 1e9
 
@@ -51,7 +42,7 @@ def losses(record: TrainingRecord) -> Figure | None:
         return None
     scores = [line for line in evaluations if line.score is not None]
     figure = new_figure(_HEIGHT)
-    panels = _panels(figure, 2 if scores else 1)
+    panels = panels_over_steps(figure, record, 2 if scores else 1)
     titled(panels[0], "Loss", "training: each step, and a running mean" if steps else "")
     ends = []
     if steps:
@@ -64,7 +55,7 @@ def losses(record: TrainingRecord) -> Figure | None:
         found = Series.of([e.step for e in evaluations], [e.loss for e in evaluations])
         panels[0].plot(found.steps, found.values, "o:", color=SERIES[1], markersize=5)
         ends.append((float(found.values[-1]), "evaluation", SERIES[1]))
-    panels[0].set_ylim(bottom=0)
+    from_zero(panels[0])
     label_ends(panels[0], ends)
     if scores:
         _draw_scores(panels[1], record, scores)
@@ -77,10 +68,12 @@ def _draw_scores(axes: Axes, record: TrainingRecord, scores: Sequence[Evaluation
     titled(axes, shown(metric[:1].upper() + metric[1:]), "on the evaluation data")
     axes.plot([line.step for line in scores], values, "o:", color=SERIES[1], markersize=5)
     axes.margins(y=0.15)
-    for line, value in ((scores[0], values[0]), (scores[-1], values[-1])):
+    outwards = 8 if values[-1] >= values[0] else -16  # points, away from the line between
+    ends = ((0, "left", -8 - outwards), (len(scores) - 1, "right", outwards))
+    for place, side, above in ends[: len(scores)]:
         axes.annotate(
-            f"{value:.3f}", (line.step, value), xytext=(0, 8), textcoords="offset points",
-            ha="center", color=INK,
+            f"{values[place]:.3f}", (scores[place].step, values[place]), xytext=(0, above),
+            textcoords="offset points", ha=side, color=INK,
         )  # fmt: skip
 
 
@@ -91,7 +84,7 @@ def learning_rates(record: TrainingRecord) -> Figure | None:
     if not steps:
         return None
     figure = new_figure(3.0)
-    (axes,) = _panels(figure, 1)
+    (axes,) = panels_over_steps(figure, record, 1)
     titled(axes, "Learning rate")
     lines = {"sparse layers": ([line.lr for line in steps], AFTER)}
     head = [line.head_lr for line in steps if line.head_lr is not None]
@@ -100,8 +93,8 @@ def learning_rates(record: TrainingRecord) -> Figure | None:
     for values, color in lines.values():
         thin = Series.of([line.step for line in steps], values).thinned()
         axes.plot(thin.steps, thin.values, color=color)
-    axes.set_ylim(bottom=0)
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    from_zero(axes)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
     label_ends(axes, [(values[-1], name, color) for name, (values, color) in lines.items()])
     return figure
 
@@ -117,7 +110,7 @@ def touched_so_far(record: TrainingRecord) -> Figure | None:
     if not steps:
         return None
     figure = new_figure(_HEIGHT)
-    panels = _panels(figure, 2)
+    panels = panels_over_steps(figure, record, 2)
     numbers = [line.step for line in steps]
     for axes, member, title, remark in (
         (panels[0], "touched", "Entries touched so far", "by any step, of the group's weights"),
@@ -131,85 +124,10 @@ def touched_so_far(record: TrainingRecord) -> Figure | None:
         }
         titled(axes, title, remark)
         colors = draw_groups(axes, lines)
-        axes.set_ylim(bottom=0)
+        from_zero(axes)
         in_percent(axes.yaxis)
-        name_groups(axes, lines, colors)
+        name_groups(axes, lines, colors, beside=axes is panels[0])
     return figure
-
-
-@styled
-def fit(record: TrainingRecord) -> Figure | None:
-    """The energy in the largest entries of the training's own gradients, group by group.
-
-    Dashed: what it was on the calibration's held-out gradients. A cross: the step at which the
-    group was found not to fit any more.
-    """
-    samples = record.of(FitLine)
-    lines = {
-        name: Series.of([s.step for s in found], [s.groups[name].energy for s in found])
-        for name in record.run.groups
-        if (found := [sample for sample in samples if name in sample.groups])
-    }
-    if not lines:
-        return None
-    figure = new_figure(4.4)
-    (axes,) = _panels(figure, 1)
-    colors = draw_groups(axes, lines)
-    last = max(float(series.steps[-1]) for series in lines.values())
-    known = {name: _calibrations(record, name, last) for name in lines}
-    if len(lines) <= MOST_NAMED:
-        for name, periods in known.items():
-            for start, end, energy in periods:
-                axes.plot((start, end), (energy, energy), "--", color=colors[name], linewidth=1)
-    else:
-        _draw_ranges(axes, [period for periods in known.values() for period in periods])
-    for misfit in record.of(MisfitLine):
-        if misfit.group in lines:
-            axes.plot(misfit.step, misfit.energy, "X", color=colors[misfit.group], markersize=10)
-    for change in record.of(BasisLine):
-        axes.axvline(change.step, color=MUTED, linewidth=1)
-        axes.annotate(
-            "a new basis", (change.step, 0), xytext=(4, 6), textcoords="offset points", color=MUTED
-        )
-    axes.set_ylim(0, 1)
-    axes.margins(x=0.02)
-    in_percent(axes.yaxis)
-    name_groups(axes, lines, colors)
-    titled(axes, _fit_title(record), _fit_remark(record, len(lines)))
-    return figure
-
-
-def _draw_ranges(axes: Axes, periods: Sequence[tuple[float, float, float]]) -> None:
-    """From the least to the largest of what the calibration had, where lines would be too many."""
-    for start, end in sorted({(start, end) for start, end, _ in periods}):
-        held = [energy for *period, energy in periods if period == [start, end]]
-        axes.fill_between((start, end), min(held), max(held), color=LINES, linewidth=0, alpha=0.7)
-
-
-def _calibrations(
-    record: TrainingRecord, group: str, last: float
-) -> list[tuple[float, float, float]]:
-    """From which step to which the calibration's energy of a group held, as far as it is known."""
-    known: list[tuple[float, float | None]] = [(1.0, record.run.groups[group].calibration)]
-    known += [(float(line.step), line.calibration.get(group)) for line in record.of(BasisLine)]
-    ends = [start for start, _ in known[1:]] + [last]
-    return [
-        (start, max(end, start), energy)
-        for (start, energy), end in zip(known, ends, strict=True)
-        if energy is not None
-    ]
-
-
-def _fit_title(record: TrainingRecord) -> str:
-    densities = {group.density for group in record.run.groups.values() if group.density is not None}
-    which = f"largest {100 * densities.pop():g}%" if len(densities) == 1 else "largest"
-    return f"Energy in the {which} of the gradients' entries"
-
-
-def _fit_remark(record: TrainingRecord, groups: int) -> str:
-    how = "dashed" if groups <= MOST_NAMED else "grey, from the least to the largest"
-    crosses = "; cross: no longer fits" if record.of(MisfitLine) else ""
-    return f"{how}: held-out gradients of the calibration{crosses}"
 
 
 @styled
@@ -228,11 +146,11 @@ def machine(record: TrainingRecord) -> Figure | None:
     if speed is None and not memory:
         return None
     figure = new_figure(_HEIGHT)
-    panels = _panels(figure, (speed is not None) + bool(memory))
+    panels = panels_over_steps(figure, record, (speed is not None) + bool(memory))
     if speed is not None:
         thin = speed.thinned()
         panels[0].plot(thin.steps, thin.values, color=AFTER)
-        panels[0].set_ylim(bottom=0)
+        from_zero(panels[0])
         panels[0].set_ylabel("steps per second")
         titled(panels[0], "Speed", "running mean; evaluations count as time")
     if memory:
@@ -246,8 +164,8 @@ def _draw_memory(axes: Axes, memory: dict[str, Series]) -> None:
         thin = series.thinned()
         axes.plot(thin.steps, thin.values, color=color)
         last = float(series.values[-1])
-        ends.append((last, f"{name}, {last:.2f} GB", color))
-    axes.set_ylim(bottom=0)
+        ends.append((last, f"{name} {last:.2f}", color))
+    from_zero(axes)
     axes.set_ylabel("GB")
     label_ends(axes, ends)
     titled(axes, "Memory", "highest so far")
@@ -270,12 +188,3 @@ def _speed(steps: Sequence[StepLine]) -> Series | None:
     seconds = Series.of([step for step, _ in known], [each for _, each in known]).smoothed()
     inverse: Numbers = np.reciprocal(seconds.values)
     return Series(seconds.steps, inverse)
-
-
-def _panels(figure: Figure, number: int) -> list[Axes]:
-    """One or two axes side by side, with room for names on their right."""
-    axes = figure.subplots(1, number, squeeze=False, gridspec_kw=_TWO if number == 2 else _ONE)[0]
-    for panel in axes:
-        panel.set_xlabel("optimizer step")
-        count(panel.xaxis)
-    return list(axes)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from support.pictures import assert_words_can_be_read, pixels, pixels_of
 from support.reports import group_report, spectrum
 
 from sparsegrad_client.report.figures import energy_by_group, spectra
+from sparsegrad_client.report.figures.style import SERIES
 from sparsegrad_shared.report import BasisReport
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 1500), (384, 1536)])
 def test_spectra_of_any_size_can_be_read(rows: int, columns: int) -> None:
     assert_words_can_be_read(spectra(group_report(rows=rows, columns=columns)))
+
+
+@pytest.mark.parametrize("decay", [0.1, 1.0, 9.0])
+def test_spectra_of_the_largest_layers_can_be_read(decay: float) -> None:
+    wide = {"spectrum_in": spectrum(14336, decay), "spectrum_out": spectrum(11008, decay)}
+    assert_words_can_be_read(spectra(group_report().model_copy(update=wide)))
 
 
 def test_spectra_are_drawn_as_they_are() -> None:
@@ -26,12 +34,34 @@ def test_spectra_are_drawn_as_they_are() -> None:
     assert tuple(held.lines[0].get_ydata()) == group.spectrum_in.energy
 
 
+def dots(axes: Axes) -> set[tuple[float, str]]:
+    """The ranks that are marked, with the colours of their dots."""
+    return {
+        (line.get_xdata()[0], line.get_color()) for line in axes.lines if line.get_marker() == "o"
+    }
+
+
+def test_the_ranks_that_hold_half_90_and_99_percent_are_marked_and_said() -> None:
+    group = group_report(rows=300, columns=200)
+    held = spectra(group).axes[1]
+    sides = group.spectrum_in, group.spectrum_out
+    assert {rank for rank, _ in dots(held)} == {
+        rank for side in sides for rank in (side.rank_50, side.rank_90, side.rank_99)
+    }
+    assert [text.get_text() for text in held.texts if text.get_text().startswith("U")] == [
+        f"U {one}, V {other}"
+        for one, other in zip(*((s.rank_50, s.rank_90, s.rank_99) for s in sides), strict=True)
+    ]
+
+
 def test_only_ranks_that_are_reached_are_marked() -> None:
-    truncated = spectrum(200, 1.2).model_copy(update={"energy": (0.3, 0.6), "ranks": (1, 4)})
-    truncated = truncated.model_copy(update={"eigenvalues": (1.0, 0.2), "rank_50": 3})
-    group = group_report().model_copy(update={"spectrum_in": truncated})
-    before = len(spectra(group_report()).axes[1].lines)
-    assert len(spectra(group).axes[1].lines) == before - 2
+    group = group_report()
+    truncated = group.spectrum_in.model_copy(
+        update={"energy": (0.3, 0.6), "ranks": (1, 4), "eigenvalues": (1.0, 0.2), "rank_50": 3}
+    )
+    held = spectra(group.model_copy(update={"spectrum_in": truncated})).axes[1]
+    assert sorted(rank for rank, color in dots(held) if color == SERIES[0]) == [3]
+    assert len(dots(held)) == 4
 
 
 def test_eigenvalues_that_are_zero_are_drawn_as_the_least() -> None:
