@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 Seen = TypeVar("Seen")
 
-FRESH_SECONDS = 0.9  # a look serves everyone for so long; readers look once a second
-FORGET_SECONDS = 60.0  # after the last reader has gone
+FRESH_SECONDS = 0.9  # readers look once a second
+FORGET_SECONDS = 60.0
 
 
 class _Entry(Generic[Seen]):
@@ -26,10 +26,18 @@ class Looks(Generic[Seen]):
 
     Args:
         begin: makes what looks at the thing of that name; it may keep what it saw before.
+        fresh: seconds that a look serves everyone for.
+        forget: seconds after the last reader has gone until what was kept is dropped.
     """
 
-    def __init__(self, begin: Callable[[str], Callable[[], Seen]]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[str], Callable[[], Seen]],
+        fresh: float = FRESH_SECONDS,
+        forget: float = FORGET_SECONDS,
+    ) -> None:
         self._begin = begin
+        self._fresh, self._forget = fresh, forget
         self._entries: dict[str, _Entry[Seen]] = {}
         self._lock = threading.Lock()
 
@@ -44,7 +52,7 @@ class Looks(Generic[Seen]):
         """
         entry = self._entry(name)
         with entry.lock:
-            if entry.seen is None or time.monotonic() - entry.seen[0] >= FRESH_SECONDS:
+            if entry.seen is None or time.monotonic() - entry.seen[0] >= self._fresh:
                 seen = entry.look()
                 entry.seen = time.monotonic(), seen
             return entry.seen[1]
@@ -58,6 +66,6 @@ class Looks(Generic[Seen]):
             self._entries = {
                 key: entry
                 for key, entry in self._entries.items()
-                if clock - entry.wanted <= FORGET_SECONDS
+                if clock - entry.wanted <= self._forget
             }
             return self._entries[name]
