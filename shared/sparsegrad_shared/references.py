@@ -79,6 +79,20 @@ class BasisReference:
         return f"{self.namespace}/{self.name}{suffix}"
 
 
+def parse_segment(text: str) -> str:
+    """A namespace, an alias or a tag, as it was.
+
+    Raises:
+        InvalidReference: when `text` cannot be one.
+    """
+    if re.fullmatch(SEGMENT, text) is None:
+        raise InvalidReference(
+            "expected at most 100 letters, digits, '.', '_' and '-', beginning with a letter or "
+            f"digit; got {text!r}"
+        )
+    return text
+
+
 def parse_name(text: str) -> tuple[str, str]:
     """Split ``team/minilm-cola`` into namespace and name.
 

@@ -5,19 +5,33 @@ Every filter that is given has to hold.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
 from .calibrations import MAX_TAGS, CalibrationState, Model, Text
+from .errors import InvalidInput
 from .references import Digest, QualifiedName, Segment
 
 MAX_PAGE = 1000
 MAX_WORDS = 20
 
 # A weight's rows by columns, either of which may be any: 3072x768, 3072x*, *x768.
-Shape = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,6}|\*)x([1-9][0-9]{0,6}|\*)$")]
+_SHAPE = r"([1-9][0-9]{0,6}|\*)x([1-9][0-9]{0,6}|\*)"
+Shape = Annotated[str, StringConstraints(pattern=rf"^{_SHAPE}$")]
 Mark = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+def parse_shape(text: str) -> str:
+    """A shape to look for, as it was.
+
+    Raises:
+        InvalidInput: when `text` is none.
+    """
+    if re.fullmatch(_SHAPE, text) is None:
+        raise InvalidInput(f"expected rows and columns such as 3072x768 or *x768; got {text!r}")
+    return text
 
 
 class Page(Model):

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from sparsegrad_shared.references import parse_name, parse_segment
 from sparsegrad_shared.terminal.commands import Commands
 from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Listing, Table
+from sparsegrad_shared.terminal.values import held_to
 
-from . import basis_aliases, basis_files, basis_versions
+from . import basis_aliases, basis_files, basis_versions, completion
 from .basis_options import ReferenceArgument
 from .connecting import connect
 from .options import ServerOption
@@ -32,6 +34,12 @@ app = Commands(
 _FIND = "Which ones"
 
 
+def _shape(text: str) -> None:
+    from sparsegrad_shared.search import parse_shape
+
+    parse_shape(text)
+
+
 @app.command("list")
 def list_bases(
     words: Annotated[
@@ -43,12 +51,21 @@ def list_bases(
     ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Only versions of team/name.", show_default=False, rich_help_panel=_FIND),
+        typer.Option(
+            help="Only versions of team/name.",
+            callback=held_to(parse_name),
+            autocompletion=completion.names,
+            show_default=False,
+            rich_help_panel=_FIND,
+        ),
     ] = None,
     namespace: Annotated[
         str | None,
         typer.Option(
-            help="Only names of this namespace.", show_default=False, rich_help_panel=_FIND
+            help="Only names of this namespace.",
+            callback=held_to(parse_segment),
+            show_default=False,
+            rich_help_panel=_FIND,
         ),
     ] = None,
     model: Annotated[
@@ -68,6 +85,7 @@ def list_bases(
         typer.Option(
             help="Only with a group of this shape, rows by columns: 3072x768, or '*x768' for any "
             "rows; several times for several groups.",
+            callback=held_to(_shape),
             show_default=False,
             rich_help_panel=_FIND,
         ),
@@ -76,6 +94,7 @@ def list_bases(
         list[str] | None,
         typer.Option(
             help="Only with this tag; several times for several tags.",
+            callback=held_to(parse_segment),
             show_default=False,
             rich_help_panel=_FIND,
         ),
@@ -83,7 +102,10 @@ def list_bases(
     alias: Annotated[
         str | None,
         typer.Option(
-            help="Only versions that this alias names.", show_default=False, rich_help_panel=_FIND
+            help="Only versions that this alias names.",
+            callback=held_to(parse_segment),
+            show_default=False,
+            rich_help_panel=_FIND,
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparsegrad_shared.errors import InvalidInput, NotFound
+from sparsegrad_shared.references import parse_segment
 from sparsegrad_shared.terminal.commands import Commands
 from sparsegrad_shared.terminal.questions import YesOption, confirm
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Listing
+from sparsegrad_shared.terminal.values import held_to
 
 from .basis_options import (
     AliasArgument,
@@ -51,7 +53,12 @@ ExpectOption = Annotated[
 @app.command("set")
 def set_alias(
     reference: VersionArgument,
-    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias, such as prod.")],
+    alias: Annotated[
+        str,
+        typer.Argument(
+            metavar="ALIAS", help="The alias, such as prod.", callback=held_to(parse_segment)
+        ),
+    ],
     expect: ExpectOption = None,
     yes: YesOption = False,
     server: ServerOption = None,

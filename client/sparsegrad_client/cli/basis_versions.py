@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sparsegrad_shared.references import parse_segment
 from sparsegrad_shared.terminal.questions import YesOption, confirm
 from sparsegrad_shared.terminal.results import Result
+from sparsegrad_shared.terminal.values import held_to
 
 from .basis_options import ReferenceArgument, VersionArgument, parse_version
 from .connecting import connect
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
     from sparsegrad_shared.bases import VersionMarks
 
 WordsArgument = Annotated[
-    list[str], typer.Argument(metavar="TAG...", help="Words of letters, digits, '.', '_' and '-'.")
+    list[str],
+    typer.Argument(
+        metavar="TAG...",
+        help="Words of letters, digits, '.', '_' and '-'.",
+        callback=held_to(parse_segment),
+    ),
 ]
 
 

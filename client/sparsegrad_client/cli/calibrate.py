@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sparsegrad_shared.references import parse_name
+from sparsegrad_shared.references import parse_name, parse_segment
 from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Table
@@ -63,6 +63,7 @@ def calibrate(
         list[str] | None,
         typer.Option(
             help="A word that the basis can be found by; several times for several.",
+            callback=held_to(parse_segment),
             show_default=False,
             rich_help_panel="What",
         ),

@@ -6,9 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from sparsegrad_shared.terminal.values import held_to
+
 from . import completion
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def _address(text: str) -> None:
+    from ..service import ServiceConfig
+
+    ServiceConfig(text)
+
 
 ModelOption = Annotated[
     str,
@@ -66,6 +75,7 @@ ServerOption = Annotated[
     typer.Option(
         "--server",
         envvar="SPARSEGRAD_SERVER",
+        callback=held_to(_address),
         help="The team's server; one on this machine is started when none is named. The token "
         "is read from SPARSEGRAD_TOKEN only, so that it stands in no shell history.",
         show_default=False,

@@ -10,6 +10,7 @@ from sparsegrad_shared.terminal.running import run
 
 from ..telemetry import logs
 from . import audit, check, cluster, gc, serve, settings, token, worker
+from .trouble import explained
 
 PROGRAM = "sparsegrad-server"
 # Top-level modules, by the extra that brings them.
@@ -46,4 +47,4 @@ def run_server() -> None:
     # Until the settings are known, if the command asks for them at all.
     logs.configure("json" if wanted.json else "text", "warning" if wanted.quiet else "info")
     extras = {module: extra for extra, modules in _MODULES.items() for module in modules}
-    run(app, PROGRAM, extras)
+    run(app, PROGRAM, extras, explained)

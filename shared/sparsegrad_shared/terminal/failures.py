@@ -82,6 +82,7 @@ def _ours(error: BaseException, program: str, extras: Mapping[str, str]) -> Spar
 def _usage(error: typer.TyperException, program: str) -> WrongUsage:
     """Wrong usage in one line: the option's name first, what came, and where there is help."""
     said = re.sub(r"\s+", " ", error.format_message()).strip()
+    said = re.sub(r" \(env var: '(\w+)'\)", r" or \1", said)
     said = re.sub(r"^Invalid value for (.+?): ", lambda found: f"{_bare(found[1])}: ", said)
     said = re.sub(r"^Missing (.+)\.$", lambda found: f"missing {_bare(found[1])}", said)
     said = re.sub(r"\(Possible options: (.*)\)", r"Did you mean \1?", said)
@@ -95,7 +96,7 @@ def _usage(error: typer.TyperException, program: str) -> WrongUsage:
 
 
 def _bare(names: str) -> str:
-    return names.replace("'", "")
+    return names.replace("'", "").replace("...", "")
 
 
 def _uncapitalised(text: str) -> str:

@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
@@ -17,22 +17,32 @@ if TYPE_CHECKING:
     from ..errors import SparseGradError
     from .commands import Commands
 
+    Explain = Callable[[BaseException], SparseGradError | None]
 
-def run(app: Commands, program: str, extras: Mapping[str, str]) -> None:
+
+def run(
+    app: Commands, program: str, extras: Mapping[str, str], explain: Explain | None = None
+) -> None:
     """Run a program and end the process; see `exits` for how.
 
     Args:
         app: its commands.
         program: its name.
         extras: the extra that brings a top-level module, by the module.
+        explain: what an error of a library means that this program alone uses; None when it does
+            not know.
     """
     mode.take(mode.guess(sys.argv[1:]))
     warnings.showwarning = _show_warning
     signal.signal(signal.SIGINT, _interrupt)
-    sys.exit(_run(app, program, extras))
+    sys.exit(_run(app, program, extras, explain or _nothing))
 
 
-def _run(app: Commands, program: str, extras: Mapping[str, str]) -> int:
+def _nothing(error: BaseException) -> None:
+    return None
+
+
+def _run(app: Commands, program: str, extras: Mapping[str, str], explain: Explain) -> int:
     from .failures import failure
 
     try:
@@ -41,7 +51,7 @@ def _run(app: Commands, program: str, extras: Mapping[str, str]) -> int:
     except BrokenPipeError:
         return _cut_off()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place to say it
-        return _tell(*failure(error, program, extras), error)
+        return _tell(*failure(explain(error) or error, program, extras), error)
     return int(code or exits.DONE)
 
 
