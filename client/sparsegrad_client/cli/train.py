@@ -180,6 +180,14 @@ def train(
             rich_help_panel="What",
         ),
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Draw the training too: a page and PNGs in the output folder's report.",
+            rich_help_panel="What",
+        ),
+    ] = False,
 ) -> Result:
     """Fine-tune a model with a basis, and save what changed as an adapter.
 
@@ -224,7 +232,9 @@ def train(
             progress=phases,
         )
         merged = save_merged(task, output) if merge else None
+        page = _report(output, phases) if report else None
     from ..report.training import OUTCOME_COLUMNS, outcome_rows
+    from ..training.record import RECORD_FILE
 
     adapter = output / "adapter"
     title = f"{task.place.id} on {task.table.id}, basis {fetched}"
@@ -239,14 +249,23 @@ def train(
             "outcome": outcome,
             "adapter": adapter,
             "merged": merged,
+            "record": output / RECORD_FILE,
+            "page": page,
         },
         shown=[
             ResultTable(OUTCOME_COLUMNS, figures, title=title, numbers=2),
             f"adapter  {adapter}",
             *([f"merged   {merged}"] if merged else []),
+            *([f"report   {page}"] if page else []),
         ],
         brief=[str(adapter)],
     )
+
+
+def _report(output: Path, phases: Phases) -> Path:
+    from ..report.training_report import write_training_report
+
+    return write_training_report(output, progress=phases)
 
 
 def _config(

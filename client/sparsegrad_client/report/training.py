@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from collections.abc import Mapping
+
 from ..training.evaluation import METRICS, Evaluation, Metric
 from ..training.fine_tuning import Fit, Outcome
 from .tables import Row, share_text, size_text

@@ -2,11 +2,14 @@
 
 ::
 
-    OUTPUT/adapter/     the adapter (`sparsegrad_client.adapters`)
-    OUTPUT/config.json  the model's config, with the classes of a classifier
-    OUTPUT/results.json what training did: an `Outcome`
-    OUTPUT/tokenizer…   the tokenizer's files
-    OUTPUT/merged/      the whole plain model and its tokenizer, when asked for
+    OUTPUT/training.jsonl  the record, written as the training goes (`record`)
+    OUTPUT/adapter/        the adapter (`sparsegrad_client.adapters`)
+    OUTPUT/config.json     the model's config, with the classes of a classifier
+    OUTPUT/results.json    what training did: an `Outcome`
+    OUTPUT/tokenizer…      the tokenizer's files
+    OUTPUT/merged/         the whole plain model and its tokenizer, when asked for
+
+A training that was cut off leaves its record, and may begin again in the same folder.
 """
 
 from __future__ import annotations
@@ -28,10 +31,13 @@ from ..basis import Basis
 from ..config import SparseGradConfig
 from ..convert import merge, sparsify
 from ..data.batches import Batches
+from ..fit import BasisFit
 from ..layers import sparse_layers
 from ..optim import build_optimizer, other_parameters
+from .account import Account, Plan, run_facts
 from .evaluation import Evaluation, Metric, evaluate
-from .loop import Schedule, train
+from .loop import Schedule, steps
+from .recording import Recorder, is_record
 from .tasks import Task
 
 Progress = Callable[[str, int, int], None]
@@ -62,6 +68,25 @@ class FineTuning:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How well a basis fits a group's gradients.
+
+    Attributes:
+        density: the share of the entries that count as the largest.
+        energy: the share of ‖G‖² that the largest hold in the basis.
+        original: the share that as many hold in the original space.
+        calibration: `energy` on the calibration's held-out gradients; None where not known.
+        misfit: the step at which the basis was found not to fit any more; None while it does.
+    """
+
+    density: float
+    energy: float
+    original: float
+    calibration: float | None
+    misfit: int | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What fine-tuning did.
 
@@ -78,6 +103,7 @@ class Outcome:
         model_values: values of the model.
         adapter_bytes: bytes of the adapter's files.
         seconds: of training alone.
+        fits: how well the basis fits the gradients of the last samples, by group.
     """
 
     before: Evaluation
@@ -92,6 +118,7 @@ class Outcome:
     model_values: int
     adapter_bytes: int
     seconds: float
+    fits: dict[str, Fit]
 
 
 def fine_tune(
@@ -125,18 +152,23 @@ def fine_tune(
     sparsify(model, basis, how.config, warm_up=_warm_up(how.config, train_on))
     layers = list(sparse_layers(model).values())
     optimizer = build_optimizer(model, lr=how.lr, head_lr=how.head_lr)
-    before = _measure(model, evaluate_on, how.metric, "evaluating before", progress)
-    began = monotonic()
-    losses = train(
-        model,
-        optimizer,
-        train_on,
-        how.schedule,
-        lambda step: progress("training", step.number, step.total),
-    )
-    seconds = monotonic() - began
-    after = _measure(model, evaluate_on, how.metric, "evaluating after", progress)
-    _save(task, output)
+    losses: list[float] = []
+    with BasisFit(model) as fit:
+        plan = _plan(task, how, train_on, model_values)
+        with Recorder.start(output, run_facts(model, fit, plan)) as recorder:
+            account = Account(recorder, model, fit)
+            before = _measure(model, evaluate_on, how.metric, "evaluating before", progress)
+            account.evaluation(before)
+            began = monotonic()
+            for step in steps(model, optimizer, train_on, how.schedule):
+                losses.append(step.loss)
+                account.step(step)
+                progress("training", step.number, step.total)
+            seconds = monotonic() - began
+            after = _measure(model, evaluate_on, how.metric, "evaluating after", progress)
+            account.evaluation(after)
+            _save(task, output)
+            account.end()
     outcome = Outcome(
         before=before,
         after=after,
@@ -150,9 +182,39 @@ def fine_tune(
         model_values=model_values,
         adapter_bytes=_folder_bytes(output / ADAPTER_FOLDER),
         seconds=seconds,
+        fits=_fits(fit),
     )
     (output / RESULTS_FILE).write_text(json.dumps(asdict(outcome), indent=2) + "\n")
     return outcome
+
+
+def _plan(task: Task, how: FineTuning, train_on: Batches, model_values: int) -> Plan:
+    return Plan(
+        model=task.place.id,
+        dataset=task.table.id,
+        model_values=model_values,
+        steps=how.schedule.steps(len(train_on)),
+        batch_size=train_on.batch_size,
+        schedule=how.schedule,
+        lr=how.lr,
+        head_lr=how.head_lr,
+        seed=train_on.seed,
+        metric=how.metric,
+    )
+
+
+def _fits(fit: BasisFit) -> dict[str, Fit]:
+    return {
+        name: Fit(
+            density=group.density,
+            energy=group.energy,
+            original=group.original,
+            calibration=group.calibration,
+            misfit=group.misfit.step if group.misfit else None,
+        )
+        for name, group in fit.groups.items()
+        if group.energy is not None and group.original is not None
+    }
 
 
 def _warm_up(config: SparseGradConfig, train_on: Batches) -> list[dict[str, Tensor]]:
@@ -197,10 +259,17 @@ def loaded_difference(
 def check_output(output: Path) -> None:
     """Refuse a folder that holds something, before minutes are spent on training.
 
+    The record of a training that was cut off is no hindrance: it is kept under another name.
+
     Raises:
         InvalidInput: when there is something at `output`.
     """
-    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+    if not output.exists():
+        return
+    foreign = not output.is_dir() or [
+        path.name for path in output.iterdir() if not is_record(path.name)
+    ]
+    if foreign:
         raise InvalidInput(
             f"--output {output}: expected a new or empty folder; it holds something already"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -94,6 +95,11 @@ class Recorder:
         self._file.flush()
         if durable:
             os.fsync(self._file.fileno())
+
+
+def is_record(name: str) -> bool:
+    """Whether a file of that name is a record, or one that was kept."""
+    return re.fullmatch(r"training(\.\d+)?\.jsonl", name) is not None
 
 
 def _free_name(path: Path) -> Path:

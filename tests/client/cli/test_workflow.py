@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,9 @@ from transformers import AutoModelForSequenceClassification
 
 from sparsegrad_client import SparseGradConfig, fetch_basis, load_adapter
 from sparsegrad_client.adapters import read_adapter
+from sparsegrad_client.fit.basis_fit import FIRST
 from sparsegrad_client.layers import AdapterLinear, sparse_layers
+from sparsegrad_client.training.record import EvaluationLine, FitLine, StepLine, read_record
 
 
 @pytest.fixture
@@ -62,15 +65,37 @@ def test_a_basis_is_made_inspected_named_and_trained_with(
     assert (Path(pulled.splitlines()[1]) / "manifest.json").is_file()
 
     train = ("train", *data, "--basis", "team/films:prod", "--epochs", "3", "--lr", "0.01")
-    trained = on_server(*train, "--output", str(tmp_path / "out"), "--merge")
+    trained = on_server(*train, "--output", str(tmp_path / "out"), "--merge", "--report")
     assert trained.returncode == 0, trained.stderr
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["after"]["loss"] < results["before"]["loss"]
     assert results["entries"] == 4 * round(0.01 * 32 * 64)
     assert (results["engine"], results["selection"]) == ("folded", "dynamic")
     assert re.search(r"engine, selection\W+folded, dynamic", trained.stdout)
+    _check_record(tmp_path / "out", results)
     config = json.loads((tmp_path / "out" / "merged" / "config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
+
+
+def _check_record(folder: Path, results: dict[str, Any]) -> None:
+    record = read_record(folder)
+    steps = record.of(StepLine)
+    assert record.finished
+    assert [line.loss for line in steps] == results["losses"]
+    assert str(record.run.basis.reference) == "team/films@2"
+    before, after = record.of(EvaluationLine)
+    assert (before.step, before.loss) == (0, results["before"]["loss"])
+    assert (after.step, after.loss) == (len(steps), results["after"]["loss"])
+    touched = [sum(line.touched.values()) for line in steps]
+    assert touched == sorted(touched)
+    assert touched[-1] == results["touched"]
+    assert sum(steps[0].updated.values()) == results["entries"]
+    sampled = record.of(FitLine)
+    assert [line.step for line in sampled] == [step for step in FIRST if step <= len(steps)]
+    for name, group in record.run.groups.items():
+        assert group.calibration == results["fits"][name]["calibration"] is not None
+        assert 0 < sampled[-1].groups[name].energy <= sampled[-1].groups[name].captured <= 1
+    assert (folder / "report" / "index.html").is_file()
 
 
 def test_a_block_that_was_trained_beside_the_weights_loads_as_it_was(
