@@ -18,7 +18,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..training.record import EvaluationLine, RunFacts, StepLine, TrainingRecord, read_record
+from ..training.record import (
+    BasisFacts,
+    BasisLine,
+    EvaluationLine,
+    FitLine,
+    MisfitLine,
+    RunFacts,
+    StepLine,
+    TrainingRecord,
+    read_record,
+)
 from . import figures, gallery
 from .page import Numbers, Picture, Report, Section
 from .tables import Row, share_text, short_digest, size_text
@@ -34,8 +44,9 @@ _PICTURES: tuple[tuple[str, str, _Draw], ...] = (
     ),
     (
         "fit",
-        "Energy in the largest entries of the training's own gradients, by group. Where it stays "
-        "under the calibration's, the basis no longer fits.",
+        "Energy in the largest entries of the training's own gradients, by group: in the basis, "
+        "and held against what as many entries hold in the original space. Where it stays under "
+        "the calibration's and under the original space's, the basis no longer fits.",
         figures.fit,
     ),
     (
@@ -50,6 +61,7 @@ _PICTURES: tuple[tuple[str, str, _Draw], ...] = (
 _EVALUATION_COLUMNS = ("steps done", "loss", "metric")
 _GROUP_COLUMNS = (
     "group", "layers", "weights", "entries a step may change", "touched in all", "share",
+    "energy", "in the calibration",
 )  # fmt: skip
 
 
@@ -79,6 +91,11 @@ def training_report(record: TrainingRecord) -> Report:
     parts: list[str | Picture | Numbers] = []
     if not record.finished:
         parts.append(f"This training has not come to its end: {_steps(record)}.")
+    parts += [_misfit(line, record) for line in record.of(MisfitLine)]
+    parts += [
+        f"After step {line.step:,} it went on in another basis: {_basis(line.basis)}."
+        for line in record.of(BasisLine)
+    ]
     for name, caption, draw in _PICTURES:
         if (figure := draw(record)) is not None:
             parts.append(Picture(name, caption, partial(_given, figure)))
@@ -99,10 +116,12 @@ def _facts(record: TrainingRecord) -> dict[str, str]:
     memory = "" if machine.memory is None else f", {size_text(machine.memory)} of memory"
     facts = {
         "data set": run.dataset,
-        "basis": f"{run.basis.reference or 'without a name'} ({short_digest(run.basis.digest)})",
+        "basis": _basis(run.basis),
         "engine, selection": f"{run.engine}, {run.selection}",
         "steps": _steps(record),
         "batch": None if run.batch_size is None else _batch(run),
+        "learning rate": _rates(run),
+        "values that train": _values(run),
         "seed": None if run.seed is None else str(run.seed),
         "started": f"{run.started:%Y-%m-%d %H:%M %Z}",
         "machine": f"{machine.device}; {machine.processor}, {machine.cores} cores{memory}; "
@@ -110,6 +129,35 @@ def _facts(record: TrainingRecord) -> dict[str, str]:
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
     }
     return {label: text for label, text in facts.items() if text}
+
+
+def _basis(basis: BasisFacts) -> str:
+    return f"{basis.reference or 'without a name'} ({short_digest(basis.digest)})"
+
+
+def _misfit(line: MisfitLine, record: TrainingRecord) -> str:
+    group = record.run.groups.get(line.group)
+    which = "" if group is None or group.density is None else f" {100 * group.density:g}%"
+    return (
+        f"From step {line.step:,} on, the basis no longer fits the gradients of group "
+        f"{line.group}: their largest{which} entries hold {share_text(line.energy)} of the energy "
+        f"in the basis, {share_text(line.original)} in the original space, and "
+        f"{share_text(line.calibration)} when the basis was calibrated. Train with --recalibrate "
+        "for a basis of this data."
+    )
+
+
+def _rates(run: RunFacts) -> str:
+    rest = "" if run.head_lr is None else f"; {run.head_lr:g} for everything else"
+    return f"at most {run.lr:g} for the sparse layers{rest}"
+
+
+def _values(run: RunFacts) -> str:
+    sparse = sum(group.entries for group in run.groups.values())
+    return (
+        f"{sparse:,} a step in the sparse layers, {run.head_values:,} elsewhere, "
+        f"of the model's {run.model_values:,}"
+    )
 
 
 def _batch(run: RunFacts) -> str:
@@ -131,8 +179,9 @@ def _evaluation_row(line: EvaluationLine) -> Row:
 
 
 def _group_rows(record: TrainingRecord) -> list[Row]:
-    steps = record.of(StepLine)
+    steps, fits = record.of(StepLine), record.of(FitLine)
     touched = steps[-1].touched if steps else {}
+    energies = {name: fit.energy for line in fits for name, fit in line.groups.items()}
     return [
         (
             name,
@@ -141,6 +190,8 @@ def _group_rows(record: TrainingRecord) -> list[Row]:
             f"{group.entries:,}",
             f"{touched.get(name, 0):,}",
             share_text(touched.get(name, 0) / group.values),
+            share_text(energies.get(name)),
+            share_text(group.calibration),
         )
         for name, group in record.run.groups.items()
     ]

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 import torch
 from support import tiny_models
+from support.calibrated import Calibrated
 from support.servers import RunningServer
 from transformers import BertConfig, BertForSequenceClassification
 
-from sparsegrad_client import Basis, BasisService, calibrate
+from sparsegrad_client import BasisService, calibrate
 from sparsegrad_client.report.reading import download_report
-from sparsegrad_shared.bases import BasisVersion
 from sparsegrad_shared.calibrations import DatasetSource
 from sparsegrad_shared.report import BasisReport
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """What a calibration gave."""
-
-    basis: Basis
-    version: BasisVersion
-    report: BasisReport
 
 
 @pytest.fixture(scope="session")
