@@ -22,7 +22,7 @@ from statistics import median
 from .energy import Energy
 
 SAMPLES = 5  # that a median is over
-ADVANTAGE = 0.9
+ADVANTAGE = 0.75
 
 
 class BasisMisfit(UserWarning):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collections.abc import Mapping
-
 from ..training.evaluation import METRICS, Evaluation, Metric
 from ..training.fine_tuning import Fit, Outcome
 from .tables import Row, share_text, size_text
@@ -44,7 +42,7 @@ def _fit_rows(fits: Mapping[str, Fit]) -> list[Row]:
         for name, fit in fits.items()
         if len(fits) <= MOST_GROUPS or fit.misfit is not None
     }
-    rows = [
+    rows: list[Row] = [
         (
             f"energy in the largest {100 * fit.density:g}%, {name}",
             share_text(fit.calibration),
