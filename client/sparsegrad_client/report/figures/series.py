@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...training.record import TrainingRecord
 from .style import MUTED, SERIES, count, label_ends, shown_apart
 
-_TWO = {"left": 0.075, "right": 0.865, "bottom": 0.145, "top": 0.82, "wspace": 0.5}
+_TWO = {"left": 0.075, "right": 0.865, "bottom": 0.145, "top": 0.82, "wspace": 0.58}
 _ONE = {"left": 0.075, "right": 0.865, "bottom": 0.145, "top": 0.82}
 _MOST_POINTS = 2000  # of a line; a picture has no more pixels
 MOST_NAMED = len(SERIES)  # lines with a colour and a name of their own

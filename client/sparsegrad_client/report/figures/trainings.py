@@ -83,7 +83,7 @@ def learning_rates(record: TrainingRecord) -> Figure | None:
     steps = record.of(StepLine)
     if not steps:
         return None
-    figure = new_figure(3.0)
+    figure = new_figure(_HEIGHT)
     (axes,) = panels_over_steps(figure, record, 1)
     titled(axes, "Learning rate")
     lines = {"sparse layers": ([line.lr for line in steps], AFTER)}
