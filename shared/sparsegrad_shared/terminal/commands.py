@@ -141,7 +141,7 @@ def version_option(program: str) -> inspect.Parameter:
 def _group(options: Sequence[inspect.Parameter]) -> Callable[..., None]:
     def begin(context: typer.Context, **_given: object) -> None:
         if context.invoked_subcommand is None:
-            typer.echo(context.get_help(), nl=False)  # rich has printed it
+            typer.echo(context.get_help())  # rich has printed it; this ends it as --help does
 
     context, _ = inspect.signature(begin, eval_str=True).parameters.values()
     return _declared(begin, [context, *options])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 import typer
 from pydantic import ValidationError
@@ -85,7 +86,7 @@ def _usage(error: typer.TyperException, program: str) -> WrongUsage:
     said = re.sub(r" \(env var: '(\w+)'\)", r" or \1", said)
     said = re.sub(r"^Invalid value for (.+?): ", lambda found: f"{_bare(found[1])}: ", said)
     said = re.sub(r"^Missing (.+)\.$", lambda found: f"missing {_bare(found[1])}", said)
-    said = re.sub(r"\(Possible options: (.*)\)", r"Did you mean \1?", said)
+    said = re.sub(r"\(Possible options: .*\)", lambda _: f"Did you mean {_nearest(error)}?", said)
     said = re.sub(r"\. Did you mean|(?<!\.) Did you mean", "; did you mean", said).rstrip(".")
     for theirs, ours in _PLAINER:
         said = re.sub(theirs, ours, said)
@@ -93,6 +94,12 @@ def _usage(error: typer.TyperException, program: str) -> WrongUsage:
     called = program if context is None else context.command_path
     link = " See" if said.endswith("?") else "; see"
     return WrongUsage(f"{_uncapitalised(said)}{_came(error)}{link} `{called} --help`")
+
+
+def _nearest(error: typer.TyperException) -> str:
+    """The option most like the one that there is not."""
+    wrong, known = error.option_name, error.possibilities  # type: ignore[attr-defined]
+    return str(get_close_matches(wrong, known, n=1, cutoff=0.0)[0])
 
 
 def _bare(names: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import sys
 from typing import Annotated
 
@@ -12,6 +15,7 @@ from ..errors import NotConfirmed, WrongUsage
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Do it without a question.", show_default=False)
 ]
+_ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
 def confirm(what: str, *, yes: bool) -> None:
@@ -29,9 +33,38 @@ def confirm(what: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise WrongUsage(f"{what} Nobody is there to answer; say it with --yes")
-    try:
-        agreed = typer.confirm(what, err=True)
-    except typer.Abort:  # the end of input
-        agreed = False
+    agreed = None
+    while agreed is None:
+        _say(f"{what} [y/N] ")
+        agreed = _ANSWERS.get(_answer().strip().lower())
     if not agreed:
         raise NotConfirmed("nothing was changed")
+
+
+def _answer() -> str:
+    """A line that somebody types; nothing at the end of input.
+
+    Python looks at signals before it begins to read, not while it does: a Ctrl-C in between would
+    wait for the next key. So we wait for either.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    before = signal.set_wakeup_fd(told)
+    try:
+        select.select([sys.stdin, heard], [], [])
+        line = sys.stdin.readline()
+    except KeyboardInterrupt:
+        _say("\n")  # what is said next begins a line
+        raise
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(heard)
+        os.close(told)
+    if not line:
+        _say("\n")
+    return line
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -50,6 +50,10 @@ def _run(app: Commands, program: str, extras: Mapping[str, str], explain: Explai
         sys.stdout.flush()
     except BrokenPipeError:
         return _cut_off()
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # rich's way to say it
+            return _cut_off()
+        raise
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place to say it
         return _tell(*failure(explain(error) or error, program, extras), error)
     return int(code or exits.DONE)

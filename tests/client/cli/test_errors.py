@@ -107,7 +107,7 @@ def test_training_never_writes_over_what_is_there(run: Run, tmp_path: Path) -> N
         ),
         (
             ("calibrate", "-m", "m", "--stesp", "3"),
-            "no such option: --stesp; did you mean ",
+            "no such option: --stesp; did you mean --steps?",
         ),
         (("calbrate",), "did you mean 'calibrate'?"),
         (("bases", "lst"), "did you mean 'list'?"),
