@@ -45,6 +45,7 @@ def list_bases(
     words: Annotated[
         list[str] | None,
         typer.Argument(
+            metavar="WORD...",
             help="Words, each somewhere in the name, the model, the data set or a tag.",
             show_default=False,
         ),

@@ -19,7 +19,7 @@ def export(
     reference: ReferenceArgument,
     file: Annotated[
         Path | None,
-        typer.Argument(help="A new file for the whole basis.", show_default=False),
+        typer.Argument(metavar="FILE", help="A new file for the whole basis.", show_default=False),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -54,7 +54,10 @@ def export(
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="What `bases export` wrote: a file or a folder.")],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PATH", help="What `bases export` wrote: a file or a folder."),
+    ],
     name: NameArgument,
     server: ServerOption = None,
 ) -> Result:

@@ -44,7 +44,7 @@ def _read(reference: str) -> BasisReference | None:
         return None
 
 
-REFERENCE_FORMS = "team/name, team/name@3, team/name:alias or sha256:…"
+REFERENCE_FORMS = "A basis: team/name, team/name@3, team/name:alias or sha256:<digest>."
 
 ReferenceArgument = Annotated[
     str,

@@ -25,7 +25,7 @@ ModelOption = Annotated[
         "--model",
         "-m",
         autocompletion=completion.models,
-        help="Short name (llama-2-7b, bert-base, …), hub id, or folder.",
+        help="Short name such as llama-2-7b, hub id, or folder.",
         show_default=False,
         rich_help_panel="What",
     ),

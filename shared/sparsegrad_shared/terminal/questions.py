@@ -33,12 +33,21 @@ def confirm(what: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise WrongUsage(f"{what} Nobody is there to answer; say it with --yes")
+    try:
+        agreed = _asked(what)
+    except KeyboardInterrupt:
+        _say("\n")  # what is said next begins a line
+        raise
+    if not agreed:
+        raise NotConfirmed("nothing was changed")
+
+
+def _asked(what: str) -> bool:
     agreed = None
     while agreed is None:
         _say(f"{what} [y/N] ")
         agreed = _ANSWERS.get(_answer().strip().lower())
-    if not agreed:
-        raise NotConfirmed("nothing was changed")
+    return agreed
 
 
 def _answer() -> str:
@@ -53,9 +62,6 @@ def _answer() -> str:
     try:
         select.select([sys.stdin, heard], [], [])
         line = sys.stdin.readline()
-    except KeyboardInterrupt:
-        _say("\n")  # what is said next begins a line
-        raise
     finally:
         signal.set_wakeup_fd(before)
         os.close(heard)
