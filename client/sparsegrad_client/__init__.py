@@ -16,15 +16,19 @@ if TYPE_CHECKING:
     from .calibration import calibrate
     from .config import SparseGradConfig
     from .convert import merge, sparsify
+    from .fit import BasisFit, BasisMisfit
     from .groups import LayerSpec
     from .layers import SparseGradLinear
     from .optim import MaskedAdam, build_optimizer
+    from .recalibration import recalibrate
     from .service import AsyncBasisService, BasisService
 
 _MODULES = {
     "Adapter": "adapters",
     "AsyncBasisService": "service",
     "Basis": "basis",
+    "BasisFit": "fit",
+    "BasisMisfit": "fit",
     "BasisService": "service",
     "LayerSpec": "groups",
     "MaskedAdam": "optim",
@@ -36,6 +40,7 @@ _MODULES = {
     "load_adapter": "adapters",
     "merge": "convert",
     "read_adapter": "adapters",
+    "recalibrate": "recalibration",
     "save_adapter": "adapters",
     "sparsify": "convert",
 }
@@ -44,6 +49,8 @@ __all__ = [
     "Adapter",
     "AsyncBasisService",
     "Basis",
+    "BasisFit",
+    "BasisMisfit",
     "BasisService",
     "LayerSpec",
     "MaskedAdam",
@@ -55,6 +62,7 @@ __all__ = [
     "load_adapter",
     "merge",
     "read_adapter",
+    "recalibrate",
     "save_adapter",
     "sparsify",
 ]

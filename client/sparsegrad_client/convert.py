@@ -134,7 +134,7 @@ def _convert(
     ]
     for item, layer in zip(replacements, layers, strict=True):
         for module in item.modules:
-            _replace(model, module, layer)
+            replace_module(model, module, layer)
     return model
 
 
@@ -210,11 +210,11 @@ def merge(model: nn.Module) -> nn.Module:
         UnsupportedModel: when the engine is `adapter` and the layer's weight is quantised.
     """
     for layer in require_sparse_layers(model).values():
-        _replace(model, layer, layer.merged())
+        replace_module(model, layer, layer.merged())
     return model
 
 
-def _replace(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+def replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put `new` wherever `old` stands."""
     for parent in list(model.modules()):
         for name, child in parent._modules.items():

@@ -24,6 +24,8 @@ from .calibration.preserve import preserved
 from .calibration.ranks import Ranks
 from .layers.rotation import gradient_in_basis, tokens
 
+WARM_UP = 8  # batches whose gradients choose a frozen support, where nobody says
+
 Reduce = Callable[[Float[Tensor, "r_out r_in"]], tuple[Tensor, ...]]
 
 

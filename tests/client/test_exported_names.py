@@ -10,6 +10,8 @@ def test_the_public_names_are_these() -> None:
         "Adapter",
         "AsyncBasisService",
         "Basis",
+        "BasisFit",
+        "BasisMisfit",
         "BasisService",
         "LayerSpec",
         "MaskedAdam",
@@ -21,6 +23,7 @@ def test_the_public_names_are_these() -> None:
         "load_adapter",
         "merge",
         "read_adapter",
+        "recalibrate",
         "save_adapter",
         "sparsify",
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -71,6 +71,7 @@ def calibrate(
     ttl_days: float | None = None,
     resume: str | None = None,
     process_group: ProcessGroup | None = None,
+    opened: Callable[[str], None] = lambda calibration: None,
     progress: Progress = lambda phase, completed, total: None,
 ) -> Basis:
     """Collect gradients of a model on data, and have a basis computed and published.
@@ -114,6 +115,8 @@ def calibrate(
             only what has not arrived is sent.
         process_group: the ranks that calibrate together, such as
             ``torch.distributed.group.WORLD``; None for this process alone.
+        opened: told the calibration's id as soon as it has one, on every rank: what `resume`
+            takes, also after a kill.
         progress: called with a phase, how much of it is done, and how much there is.
 
     Returns:
@@ -151,6 +154,7 @@ def calibrate(
     with open_together(ranks, server, token) as service:
         run = Run(service, model, plan, taken, ranks, progress)
         calibration = run.open(manifest, resume)
+        opened(calibration.id)
         with _resumable(calibration.id):
             if calibration.state == "open":
                 run.collect(calibration, lr=lr, head_lr=head_lr, send=send, normalize=normalize)

@@ -34,6 +34,7 @@ from ..data.batches import Batches
 from ..fit import BasisFit
 from ..layers import sparse_layers
 from ..optim import build_optimizer, other_parameters
+from ..warm_up import WARM_UP
 from .account import Account, Plan, run_facts
 from .evaluation import Evaluation, Metric, evaluate
 from .loop import Schedule, steps
@@ -45,7 +46,6 @@ Progress = Callable[[str, int, int], None]
 ADAPTER_FOLDER = "adapter"
 MERGED_FOLDER = "merged"
 RESULTS_FILE = "results.json"
-WARM_UP = 8  # batches whose gradients choose a frozen support
 
 
 @dataclass(frozen=True)
