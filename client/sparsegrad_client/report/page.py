@@ -89,13 +89,16 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.25rem;
 dt, figcaption, footer { color: var(--muted); }
 dd { margin: 0; overflow-wrap: anywhere; }
 figure { margin: 1.25rem 0; }
+figure .wide { margin: 0; }
 img { width: 100%; height: auto; }
 figcaption { font-size: .9rem; }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: 0; list-style: none; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.wide { overflow-x: auto; margin: 1.25rem 0; }
+.wide img { min-width: 40rem; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums;
+  white-space: nowrap; }
 caption { text-align: left; font-weight: 600; padding: .5rem 0; }
-th, td { padding: .3rem .9rem .3rem 0; text-align: right; border-bottom: 1px solid var(--lines); }
+th, td { padding: .3rem .75rem .3rem 0; text-align: right; border-bottom: 1px solid var(--lines); }
 th:first-child, td:first-child { text-align: left; }
 footer { margin-top: 3rem; font-size: .9rem; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } }
@@ -159,7 +162,8 @@ def _part(part: str | Picture | Numbers, draw: Draw) -> Iterator[str]:
     elif isinstance(part, Picture):
         caption = escape(part.caption)
         source = base64.b64encode(draw(part).encode()).decode()
-        yield f'<figure><img src="data:image/svg+xml;base64,{source}" alt="{caption}">'
+        yield f"<figure>{_wide(caption)}"
+        yield f'<img src="data:image/svg+xml;base64,{source}" alt="{caption}"></div>'
         yield f"<figcaption>{caption}</figcaption></figure>"
     else:
         yield from _table(part)
@@ -167,12 +171,15 @@ def _part(part: str | Picture | Numbers, draw: Draw) -> Iterator[str]:
 
 def _table(numbers: Numbers) -> Iterator[str]:
     title = escape(numbers.title)
-    # A region that scrolls is reached by the keyboard only if it can have the focus.
-    yield f'<div class="wide" role="region" aria-label="{title}" tabindex="0">'
-    yield f"<table><caption>{title}</caption>"
+    yield f"{_wide(title)}<table><caption>{title}</caption>"
     head = (f'<th scope="col">{escape(column)}</th>' for column in numbers.columns)
     yield f"<thead><tr>{''.join(head)}</tr></thead>"
     yield "<tbody>"
     for row in numbers.rows:
         yield f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
     yield "</tbody></table></div>"
+
+
+def _wide(title: str) -> str:
+    """What scrolls on a narrow screen: the keyboard reaches it only if it can have the focus."""
+    return f'<div class="wide" role="region" aria-label="{title}" tabindex="0">'
