@@ -12,8 +12,8 @@ from . import adapters, bases, calibrate, dashboard, quickstart, train
 PROGRAM = "sparsegrad-client"
 # Top-level modules that the extra `client` brings.
 _CLIENT_MODULES = (
-    "datasets", "httpx", "httpx_sse", "jaxtyping", "numpy", "platformdirs", "safetensors",
-    "sklearn", "torch", "transformers",
+    "datasets", "httpx", "httpx_sse", "jaxtyping", "matplotlib", "numpy", "platformdirs",
+    "safetensors", "sklearn", "torch", "transformers",
 )  # fmt: skip
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from support.commands import Run
 
-EXTRAS = ("torch", "transformers", "datasets", "httpx", "safetensors", "numpy", "sklearn")
+EXTRAS = (
+    "torch", "transformers", "datasets", "httpx", "safetensors", "numpy", "sklearn", "matplotlib",
+)  # fmt: skip
 COMMANDS = [
     (),
     ("calibrate",),
