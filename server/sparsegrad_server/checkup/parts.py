@@ -38,7 +38,12 @@ def opened(settings: Settings) -> Iterator[Parts]:
     url = make_url(settings.catalog_address)
     # SQLite would make a file where there is none.
     absent = url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
-    if absent or not settings.data.is_dir():
+    if not absent and not settings.data.is_dir():
+        raise InvalidInput(
+            f"expected the data folder of a service; there is no folder {settings.data}: name it "
+            "with --data, or make it: it may be empty where a database and object storage hold all"
+        )
+    if absent:
         raise InvalidInput(
             f"expected the data folder of a service; {settings.data} holds no catalog: name the "
             "folder with --data"
