@@ -40,7 +40,7 @@ def test_a_backup_of_a_running_service_goes_on_where_it_was_made(tmp_path: Path)
 
 
 def _back_up(original: Campaign, data: Path) -> None:
-    """As docs/operating.md says: the catalog first, then gradients and bases."""
+    """As docs/backup.md says: the catalog first, then gradients and bases."""
     data.mkdir()
     settings = original.settings
     with (

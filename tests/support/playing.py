@@ -95,7 +95,8 @@ def difference(shown: str, printed: str) -> str | None:
     Numbers, digests, spaces and the lines of tables are not compared: they follow the machine.
 
     Args:
-        shown: what the page shows; a line ``…`` stands for any number of lines.
+        shown: what the page shows; a line ``…`` stands for any number of lines, and within a line
+            it stands for any text.
         printed: what was printed.
     """
     wanted, got = _lines(shown), _lines(printed)
@@ -105,7 +106,8 @@ def difference(shown: str, printed: str) -> str | None:
         if line == ANY:
             skipping = True
             continue
-        found = next((i for i in range(at, len(got)) if got[i] == line), None)
+        like = re.compile(".*".join(map(re.escape, line.split(ANY))))
+        found = next((i for i in range(at, len(got)) if like.fullmatch(got[i])), None)
         if found is None or (found != at and not skipping):
             have = repr(got[at]) if at < len(got) else "nothing more"
             return f"shows {line!r}; printed was {have}"
