@@ -45,6 +45,8 @@ def models(incomplete: str) -> list[str]:
 
 
 def _every(context: typer.Context, incomplete: str) -> list[str]:
+    from .. import cache, service  # noqa: F401 - what that takes is none of the server's time
+
     found: set[str] = set()
     server = context.params.get("server")
     asking = threading.Thread(target=_collect, args=(server, found), daemon=True)

@@ -58,15 +58,15 @@ def _serve(open_browser: bool, show_token: bool) -> None:
     """Run the embedded server until Ctrl-C: that is how this ends, and no error."""
     embedded = start_embedded()
     url, token = embedded.config.url, embedded.config.token if show_token else None
-    show(
-        Result(
-            data={"url": url, "token_file": embedded.token_file, "token": token},
-            shown=[url, f"sign in with the token {token or f'in {embedded.token_file}'}"],
-            brief=[url],
-            notes=[*(_opened(url) if open_browser else ()), "Ctrl-C ends it"],
-        )
-    )
     try:
+        show(
+            Result(
+                data={"url": url, "token_file": embedded.token_file, "token": token},
+                shown=[url, f"sign in with the token {token or f'in {embedded.token_file}'}"],
+                brief=[url],
+                notes=[*(_opened(url) if open_browser else ()), "Ctrl-C ends it"],
+            )
+        )
         embedded.wait()
     except KeyboardInterrupt:
         return
