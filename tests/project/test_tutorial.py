@@ -22,7 +22,7 @@ def after_the_tutorial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
             ["python3", "-c", where],
             check=True, capture_output=True, text=True, env=stage.variables,
         )  # fmt: skip
-        yield Stage(folder, {**stage.environment, "MODEL": found.stdout.strip()})
+        yield Stage(folder / "python-parts", {**stage.environment, "MODEL": found.stdout.strip()})
 
 
 @pytest.mark.parametrize("page", stages.AFTER_TUTORIAL)

@@ -13,7 +13,8 @@ A block that is not run says so in a comment right before it, with the reason::
 
     <!-- not run: needs four GPUs -->
 
-Its commands still have to be ones that there are, and its Python has to compile.
+Its commands still have to be ones that there are, and its Python has to compile. In the same way
+``<!-- varies: why -->`` stands before an output that is not compared.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ PARSED = ("json", "yaml", "toml")
 LANGUAGES = (*RUN, *PARSED, "text")
 
 _BLOCK = re.compile(
-    r"^(?:(?P<indent> *)<!-- not run: (?P<reason>.+?) -->\n+)?"
+    r"^(?:(?P<indent> *)<!-- (?:not run|varies): (?P<reason>.+?) -->\n+)?"
     r"^(?P<margin> *)```(?P<language>[^\n`]*)\n(?P<code>.*?)^(?P=margin)```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -51,7 +52,7 @@ class Block:
         line: where the code begins, from 1.
         language: what stands after the fence.
         code: what is in it, without the margin.
-        reason: why it is not run; None when it is.
+        reason: why it is not run, or not compared; None when it is.
     """
 
     page: Path
