@@ -18,7 +18,10 @@ def run(client_home: Path, tmp_path: Path) -> Run:
     """Run `sparsegrad-client` with arguments; `blocked` modules cannot be imported."""
 
     def run(
-        *arguments: str, blocked: tuple[str, ...] = (), **variables: str
+        *arguments: str,
+        blocked: tuple[str, ...] = (),
+        cwd: Path = tmp_path,
+        **variables: str,
     ) -> subprocess.CompletedProcess[str]:
         block = "".join(f"sys.modules[{name!r}] = None\n" for name in blocked)
         program = f"import sys\n{block}from sparsegrad_client.cli import main\nmain()\n"
@@ -26,7 +29,7 @@ def run(client_home: Path, tmp_path: Path) -> Run:
         return subprocess.run(
             [sys.executable, "-c", program, *arguments],
             env=os.environ | settings,
-            cwd=tmp_path,
+            cwd=cwd,
             capture_output=True,
             text=True,
             timeout=300,
