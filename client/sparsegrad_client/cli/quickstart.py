@@ -42,7 +42,7 @@ def quickstart(
     work_offline()
     from ..home import home
     from ..quickstart.run import run
-    from ..training.fine_tuning import check_output
+    from ..training.output import check_output
 
     folder = output or _new_folder(home() / "quickstart")
     check_output(folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
-from sparsegrad_shared.references import BasisReference
+from sparsegrad_shared.references import BasisReference, parse_name
 from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Table as ResultTable
@@ -32,7 +32,9 @@ from .options import (
 if TYPE_CHECKING:
     from ..config import Engine, Selection, SparseGradConfig
     from ..data.tables import Table
+    from ..fit import Misfit
     from ..training.evaluation import Metric
+    from ..training.fine_tuning import Recalibration
     from ..training.tasks import Task
 
 MetricChoice = Literal["auto", "accuracy", "matthews", "loss"]
@@ -180,6 +182,25 @@ def train(
             rich_help_panel="What",
         ),
     ] = False,
+    recalibrate: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            help="When the gradients no longer fit the basis, make the next version of it from "
+            "the data and the model as they are then, publish it, and go on in it.",
+            rich_help_panel="How",
+        ),
+    ] = False,
+    recalibrate_name: Annotated[
+        str | None,
+        typer.Option(
+            callback=held_to(parse_name),
+            autocompletion=completion.names,
+            help="What --recalibrate publishes, team/name; the basis's own name unless said.",
+            show_default=False,
+            rich_help_panel="How",
+        ),
+    ] = None,
     report: Annotated[
         bool,
         typer.Option(
@@ -203,12 +224,15 @@ def train(
     """
     from .loading import load_task, open_table
 
+    if recalibrate_name is not None and not recalibrate:
+        raise InvalidInput("--recalibrate-name says what --recalibrate publishes: give that too")
     data = open_table(model, dataset, eval_dataset)
     from ..bases import fetch_basis
-    from ..training.fine_tuning import FineTuning, check_output, fine_tune, save_merged
+    from ..training.fine_tuning import FineTuning, fine_tune
     from ..training.loop import Schedule
+    from ..training.output import check_output, save_merged
 
-    check_output(output)
+    check_output(output, recalibrating=recalibrate)
     fetched = fetch_basis(basis, server)
     with Phases() as phases:
         columns = split_columns(text_columns)
@@ -230,13 +254,14 @@ def train(
             evaluate_on=task.batches(held_out, batch_size=batch_size, shuffle=False),
             output=output,
             progress=phases,
+            recalibration=_recalibration(recalibrate, recalibrate_name, server, phases),
         )
         merged = save_merged(task, output) if merge else None
         page = _report(output, phases) if report else None
     from ..report.training import OUTCOME_COLUMNS, outcome_rows
     from ..training.record import RECORD_FILE
 
-    adapter = output / "adapter"
+    adapter, changed = output / "adapter", outcome.recalibrated is not None
     title = f"{task.place.id} on {task.table.id}, basis {fetched}"
     figures = outcome_rows(outcome, how.metric)
     return Result(
@@ -254,12 +279,27 @@ def train(
         },
         shown=[
             ResultTable(OUTCOME_COLUMNS, figures, title=title, numbers=2),
+            *([f"before   {output / 'recalibration' / 'adapter'}"] if changed else []),
             f"adapter  {adapter}",
             *([f"merged   {merged}"] if merged else []),
             *([f"report   {page}"] if page else []),
         ],
         brief=[str(adapter)],
     )
+
+
+def _recalibration(
+    wanted: bool, name: str | None, server: str | None, phases: Phases
+) -> Recalibration | None:
+    from ..training.fine_tuning import Recalibration
+
+    if not wanted:
+        return None
+
+    def say(misfit: Misfit) -> None:
+        phases.say(f"step {misfit.step}: the basis no longer fits {misfit}")
+
+    return Recalibration(name=name, server=server, on_misfit=say)
 
 
 def _report(output: Path, phases: Phases) -> Path:

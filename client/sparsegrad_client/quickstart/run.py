@@ -20,8 +20,10 @@ from ..data.tables import Table
 from ..models import ModelPlace, load_classifier
 from ..presets import SHORT_NAMES
 from ..report.reading import cached_report
-from ..training.fine_tuning import FineTuning, Outcome, fine_tune, loaded_difference
+from ..training.fine_tuning import FineTuning, fine_tune
 from ..training.loop import Schedule
+from ..training.outcome import Outcome
+from ..training.output import loaded_difference
 from ..training.tasks import Task, prepare
 from .topics import Passage, passages, split
 

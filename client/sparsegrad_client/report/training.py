@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..training.evaluation import METRICS, Evaluation, Metric
-from ..training.fine_tuning import Fit, Outcome
+from ..training.outcome import Fit, Outcome, Recalibrated
 from .tables import Row, share_text, size_text
 
 OUTCOME_COLUMNS = ("", "before", "after")
@@ -31,8 +31,15 @@ def outcome_rows(outcome: Outcome, metric: Metric) -> list[Row]:
         ("values of the head", "", f"{outcome.head_values:,}"),
         ("adapter on disk", "", size_text(outcome.adapter_bytes)),
         ("training", "", f"{steps} steps, {outcome.seconds:.0f} s"),
+        *_basis_rows(outcome.recalibrated),
         *_fit_rows(outcome.fits),
     ]
+
+
+def _basis_rows(change: Recalibrated | None) -> list[Row]:
+    if change is None:
+        return []
+    return [(f"basis, from step {change.step} on", change.before, change.after)]
 
 
 def _fit_rows(fits: Mapping[str, Fit]) -> list[Row]:

@@ -113,22 +113,27 @@ class Account:
         recorder: the record.
         model: the sparse model.
         fit: the watch over the model's gradients; this calls its `step`.
-        began: when the run began, by `time.monotonic`.
+        steps: steps of the run that are behind.
+        seconds: what they took.
     """
 
     def __init__(
-        self, recorder: Recorder, model: nn.Module, fit: BasisFit, began: float | None = None
+        self,
+        recorder: Recorder,
+        model: nn.Module,
+        fit: BasisFit,
+        *,
+        steps: int = 0,
+        seconds: float = 0.0,
     ) -> None:
         self._recorder = recorder
-        self._began = monotonic() if began is None else began
-        self._steps = 0
-        self._watch(model, fit)
-
-    def _watch(self, model: nn.Module, fit: BasisFit) -> None:
+        self._fit = fit
         self._layers = list(require_sparse_layers(model).values())
         self._device = self._layers[0].coordinates.device
-        self._fit = fit
         self._known: set[str] = set()
+        self._steps = steps
+        self._began = monotonic() - seconds
+        fit.resume(steps)
 
     def step(self, step: Step) -> tuple[Misfit, ...]:
         """Note an optimizer step; the groups that it showed not to fit any more."""
@@ -165,10 +170,9 @@ class Account:
             )
         )
 
-    def change_basis(self, model: nn.Module, fit: BasisFit) -> None:
+    def basis(self) -> None:
         """Note that the training goes on in another basis."""
-        self._watch(model, fit)
-        known = {name: group.calibration for name, group in fit.groups.items()}
+        known = {name: group.calibration for name, group in self._fit.groups.items()}
         self._recorder.write(
             BasisLine(
                 step=self._steps,

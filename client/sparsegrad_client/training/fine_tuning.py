@@ -1,51 +1,49 @@
-"""Fine-tuning with a basis, from a task to an adapter on disk.
-
-::
-
-    OUTPUT/training.jsonl  the record, written as the training goes (`record`)
-    OUTPUT/adapter/        the adapter (`sparsegrad_client.adapters`)
-    OUTPUT/config.json     the model's config, with the classes of a classifier
-    OUTPUT/results.json    what training did: an `Outcome`
-    OUTPUT/tokenizer…      the tokenizer's files
-    OUTPUT/merged/         the whole plain model and its tokenizer, when asked for
-
-A training that was cut off leaves its record, and may begin again in the same folder.
-"""
+"""Fine-tuning with a basis, from a task to an adapter on disk; see `output` for what is written."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.errors import CalibrationClosed, UnknownCalibration
 
-from ..adapters import load_adapter, save_adapter
+from ..adapters import load_adapter
+from ..bases import fetch_basis
 from ..basis import Basis
 from ..config import SparseGradConfig
-from ..convert import merge, sparsify
+from ..convert import sparsify
 from ..data.batches import Batches
-from ..fit import BasisFit
+from ..fit import BasisFit, Misfit
 from ..layers import sparse_layers
 from ..optim import build_optimizer, other_parameters
+from ..recalibration import name_to_publish, recalibrate
 from ..warm_up import WARM_UP
+from . import switch as switches
 from .account import Account, Plan, run_facts
 from .evaluation import Evaluation, Metric, evaluate
 from .loop import Schedule, steps
-from .recording import Recorder, is_record
+from .outcome import Outcome, Recalibrated, fits_of
+from .output import (
+    ADAPTER_FOLDER,
+    SWITCH_FOLDER,
+    check_output,
+    folder_bytes,
+    save_outcome,
+    save_output,
+)
+from .record import StepLine, read_record
+from .recording import Recorder
+from .switch import Switch
 from .tasks import Task
 
 Progress = Callable[[str, int, int], None]
-
-ADAPTER_FOLDER = "adapter"
-MERGED_FOLDER = "merged"
-RESULTS_FILE = "results.json"
 
 
 @dataclass(frozen=True)
@@ -67,58 +65,27 @@ class FineTuning:
     metric: Metric = "accuracy"
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How well a basis fits a group's gradients.
-
-    Attributes:
-        density: the share of the entries that count as the largest.
-        energy: the share of ‖G‖² that the largest hold in the basis.
-        original: the share that as many hold in the original space.
-        calibration: `energy` on the calibration's held-out gradients; None where not known.
-        misfit: the step at which the basis was found not to fit any more; None while it does.
-    """
-
-    density: float
-    energy: float
-    original: float
-    calibration: float | None
-    misfit: int | None
+def _say_nothing(misfit: Misfit) -> None:
+    return None
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What fine-tuning did.
+class Recalibration:
+    """What to do, once, when a group's gradients no longer fit the basis; see `recalibrate`.
 
     Attributes:
-        before: the model with its new head, on the evaluation data.
-        after: the trained model on the same data.
-        losses: training loss of each optimizer step.
-        engine: how the sparse layers computed; what ``auto`` came to.
-        selection: which entries a step changed; what ``auto`` came to.
-        sparse_values: values of the sparse layers' weights.
-        entries: of those, how many one step changes.
-        touched: of those, how many any step has changed.
-        head_values: values of everything else that trains.
-        model_values: values of the model.
-        adapter_bytes: bytes of the adapter's files.
-        seconds: of training alone.
-        fits: how well the basis fits the gradients of the last samples, by group.
+        name: what to publish the next version as; the basis's own name when None.
+        server: where to.
+        steps: steps that the new basis is fitted on.
+        held_out: steps that it is judged on.
+        on_misfit: told why.
     """
 
-    before: Evaluation
-    after: Evaluation
-    losses: list[float]
-    engine: str
-    selection: str
-    sparse_values: int
-    entries: int
-    touched: int
-    head_values: int
-    model_values: int
-    adapter_bytes: int
-    seconds: float
-    fits: dict[str, Fit]
+    name: str | None = None
+    server: str | None = None
+    steps: int = 30
+    held_out: int = 3
+    on_misfit: Callable[[Misfit], None] = _say_nothing
 
 
 def fine_tune(
@@ -130,8 +97,11 @@ def fine_tune(
     evaluate_on: Batches,
     output: Path,
     progress: Progress,
+    recalibration: Recalibration | None = None,
 ) -> Outcome:
     """Train the task's model in place and save the adapter.
+
+    A training that was cut off after it left its basis goes on from there.
 
     Args:
         task: the model and its tokenizer.
@@ -141,80 +111,183 @@ def fine_tune(
         evaluate_on: what to measure on, before and after.
         output: the folder to make.
         progress: told (phase, completed, total).
+        recalibration: what to do when the basis no longer fits; a warning when None.
 
     Raises:
-        InvalidInput: when `output` holds something already.
-        SparseGradError: when the basis does not fit the model.
+        InvalidInput: when `output` holds something already, or the basis has no name to publish
+            its next version under.
+        SparseGradError: when the basis does not fit the model, or see `recalibrate`.
     """
-    check_output(output)
-    model = task.model
-    model_values = sum(parameter.numel() for parameter in model.parameters())
-    sparsify(model, basis, how.config, warm_up=_warm_up(how.config, train_on))
-    layers = list(sparse_layers(model).values())
-    optimizer = build_optimizer(model, lr=how.lr, head_lr=how.head_lr)
-    losses: list[float] = []
-    with BasisFit(model) as fit:
-        plan = _plan(task, how, train_on, model_values)
-        with Recorder.start(output, run_facts(model, fit, plan)) as recorder:
-            account = Account(recorder, model, fit)
-            before = _measure(model, evaluate_on, how.metric, "evaluating before", progress)
-            account.evaluation(before)
-            began = monotonic()
-            for step in steps(model, optimizer, train_on, how.schedule):
-                losses.append(step.loss)
-                account.step(step)
-                progress("training", step.number, step.total)
-            seconds = monotonic() - began
-            after = _measure(model, evaluate_on, how.metric, "evaluating after", progress)
-            account.evaluation(after)
-            _save(task, output)
-            account.end()
-    outcome = Outcome(
-        before=before,
-        after=after,
-        losses=losses,
-        engine=layers[0].engine,
-        selection=layers[0].selection,
-        sparse_values=sum(layer.out_features * layer.in_features for layer in layers),
-        entries=sum(layer.entries for layer in layers),
-        touched=sum(len(layer.delta) for layer in layers),
-        head_values=sum(parameter.numel() for parameter in other_parameters(model)),
-        model_values=model_values,
-        adapter_bytes=_folder_bytes(output / ADAPTER_FOLDER),
-        seconds=seconds,
-        fits=_fits(fit),
+    source = task.dataset_source
+    settings = switches.settings_digest(
+        task.place.id, source, how, train_on.batch_size, train_on.seed, len(train_on.examples)
     )
-    (output / RESULTS_FILE).write_text(json.dumps(asdict(outcome), indent=2) + "\n")
-    return outcome
+    check_output(output, recalibrating=recalibration is not None)
+    if recalibration is not None:
+        name_to_publish(basis, recalibration.name)
+    pending = switches.pending_switch(output, settings)
+    values = sum(parameter.numel() for parameter in task.model.parameters())
+    run = _Run(task, how, train_on, evaluate_on, output, progress, settings, values)
+    done = pending or run.from_the_start(basis, recalibration)
+    if isinstance(done, Switch):
+        assert recalibration is not None  # noqa: S101  # or there would be no switch
+        done = run.in_another_basis(basis, done, recalibration)
+    save_outcome(done, output)
+    return done
 
 
-def _plan(task: Task, how: FineTuning, train_on: Batches, model_values: int) -> Plan:
-    return Plan(
-        model=task.place.id,
-        dataset=task.table.id,
-        model_values=model_values,
-        steps=how.schedule.steps(len(train_on)),
-        batch_size=train_on.batch_size,
-        schedule=how.schedule,
-        lr=how.lr,
-        head_lr=how.head_lr,
-        seed=train_on.seed,
-        metric=how.metric,
-    )
+@dataclass
+class _Run:
+    task: Task
+    how: FineTuning
+    train_on: Batches
+    evaluate_on: Batches
+    output: Path
+    progress: Progress
+    settings: str
+    model_values: int
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
-
-def _fits(fit: BasisFit) -> dict[str, Fit]:
-    return {
-        name: Fit(
-            density=group.density,
-            energy=group.energy,
-            original=group.original,
-            calibration=group.calibration,
-            misfit=group.misfit.step if group.misfit else None,
+    def from_the_start(self, basis: Basis, recalibration: Recalibration | None) -> Outcome | Switch:
+        """Train to the end, or until the basis no longer fits, when there is to be another."""
+        model, config = self.task.model, self.how.config
+        sparsify(model, basis, config, warm_up=_warm_up(config, self.train_on))
+        told = None if recalibration is None else recalibration.on_misfit
+        with BasisFit(model, on_misfit=told) as fit:
+            facts = run_facts(model, fit, self._plan())
+            with Recorder.start(self.output, facts) as recorder:
+                account = Account(recorder, model, fit)
+                before = self._measure("evaluating before")
+                account.evaluation(before)
+                misfits = self._train(account, until_misfit=recalibration is not None)
+                if not misfits:
+                    return self._finish(account, fit, before)
+        return switches.write_switch(
+            self.output, model, self.settings, misfits, self.losses, before
         )
-        for name, group in fit.groups.items()
-        if group.energy is not None and group.original is not None
-    }
+
+    def in_another_basis(
+        self, basis: Basis, switch: Switch, recalibration: Recalibration
+    ) -> Outcome:
+        """Make the next version of the basis, and train in it from where the switch was."""
+        model = self.task.model
+        self.losses = list(switch.losses)
+        seconds = read_record(self.output).of(StepLine)[-1].seconds
+        with _taken_up_again(self.output):
+            after = self._recalibrated(basis, switch, recalibration)
+            with BasisFit(model) as fit, Recorder.resume(self.output, switch.step) as recorder:
+                account = Account(recorder, model, fit, steps=switch.step, seconds=seconds)
+                account.basis()
+                torch.manual_seed(self.train_on.seed)  # however much of the above was left to do
+                self._train(account)
+                recalibrated = Recalibrated(
+                    step=switch.step,
+                    before=switch.shown,
+                    after=str(after),
+                    misfits=switch.misfits,
+                    energies={name: group.calibration for name, group in fit.groups.items()},
+                )
+                return self._finish(account, fit, switch.before, recalibrated)
+
+    def _recalibrated(self, basis: Basis, switch: Switch, recalibration: Recalibration) -> Basis:
+        name = name_to_publish(basis, recalibration.name)
+        if basis.digest != switch.basis:  # a name without a version is the next one's by now
+            basis = fetch_basis(switch.basis, recalibration.server)
+        learned = self.output / SWITCH_FOLDER / ADAPTER_FOLDER
+        resume = switch.calibration if switch.name in (None, name) else None
+        while True:
+            self.task.restore()
+            load_adapter(self.task.model, learned, basis)
+            torch.manual_seed(self.train_on.seed)  # dropout, so that it can be taken up again
+            try:
+                return recalibrate(
+                    self.task.model,
+                    self.train_on,
+                    name,
+                    server=recalibration.server,
+                    steps=recalibration.steps,
+                    held_out=recalibration.held_out,
+                    source=self.task.model_source,
+                    dataset=self.task.dataset_source,
+                    resume=resume,
+                    opened=lambda calibration: switches.note(
+                        self.output,
+                        switch.model_copy(update={"calibration": calibration, "name": name}),
+                    ),
+                    progress=self.progress,
+                )
+            except (UnknownCalibration, CalibrationClosed):
+                if resume is None:
+                    raise
+                resume = None  # it has expired meanwhile
+
+    def _train(self, account: Account, *, until_misfit: bool = False) -> Sequence[Misfit]:
+        """Go on to the end, or to the step that shows misfits; gives these."""
+        model, how = self.task.model, self.how
+        optimizer = build_optimizer(model, lr=how.lr, head_lr=how.head_lr)
+        began = monotonic()
+        done = len(self.losses)
+        with closing(steps(model, optimizer, self.train_on, how.schedule, done=done)) as taken:
+            for step in taken:
+                self.losses.append(step.loss)
+                misfits = account.step(step)
+                self.progress("training", step.number, step.total)
+                if misfits and until_misfit and step.number < step.total:
+                    break
+            else:
+                misfits = ()
+        self.seconds += monotonic() - began
+        return misfits
+
+    def _finish(
+        self,
+        account: Account,
+        fit: BasisFit,
+        before: Evaluation,
+        recalibrated: Recalibrated | None = None,
+    ) -> Outcome:
+        model = self.task.model
+        layers = list(sparse_layers(model).values())
+        after = self._measure("evaluating after")
+        account.evaluation(after)
+        save_output(self.task, self.output)
+        account.end()
+        folders = (self.output, self.output / SWITCH_FOLDER)
+        return Outcome(
+            before=before,
+            after=after,
+            losses=self.losses,
+            engine=layers[0].engine,
+            selection=layers[0].selection,
+            sparse_values=sum(layer.out_features * layer.in_features for layer in layers),
+            entries=sum(layer.entries for layer in layers),
+            touched=sum(len(layer.delta) for layer in layers),
+            head_values=sum(parameter.numel() for parameter in other_parameters(model)),
+            model_values=self.model_values,
+            adapter_bytes=sum(folder_bytes(folder / ADAPTER_FOLDER) for folder in folders),
+            seconds=self.seconds,
+            fits=fits_of(fit),
+            recalibrated=recalibrated,
+        )
+
+    def _plan(self) -> Plan:
+        return Plan(
+            model=self.task.place.id,
+            dataset=self.task.table.id,
+            model_values=self.model_values,
+            steps=self.how.schedule.steps(len(self.train_on)),
+            batch_size=self.train_on.batch_size,
+            schedule=self.how.schedule,
+            lr=self.how.lr,
+            head_lr=self.how.head_lr,
+            seed=self.train_on.seed,
+            metric=self.how.metric,
+        )
+
+    def _measure(self, phase: str) -> Evaluation:
+        batches = _counted(self.evaluate_on, phase, self.progress)
+        return evaluate(self.task.model, batches, self.how.metric)
 
 
 def _warm_up(config: SparseGradConfig, train_on: Batches) -> list[dict[str, Tensor]]:
@@ -222,71 +295,20 @@ def _warm_up(config: SparseGradConfig, train_on: Batches) -> list[dict[str, Tens
     return list(itertools.islice(train_on, WARM_UP)) if config.selection == "frozen" else []
 
 
-def _save(task: Task, output: Path) -> None:
-    """Write the adapter, and what it takes to build the model that it belongs to."""
-    output.mkdir(parents=True, exist_ok=True)
-    task.model.config.save_pretrained(output)
-    task.tokenizer.save_pretrained(output)
-    save_adapter(task.model, output / ADAPTER_FOLDER)
-
-
-def save_merged(task: Task, output: Path) -> Path:
-    """Merge the task's model in place, and write it whole; returns its folder."""
-    folder = output / MERGED_FOLDER
-    merge(task.model)
-    task.model.save_pretrained(folder)
-    task.tokenizer.save_pretrained(folder)
-    return folder
-
-
-@torch.no_grad()
-def loaded_difference(
-    trained: nn.Module, fresh: nn.Module, output: Path, basis: Basis, batches: Batches
-) -> float:
-    """Load the adapter into a fresh model and compare it with the trained one.
-
-    Returns:
-        The largest difference of their logits on the first batch.
-    """
-    load_adapter(fresh, output / ADAPTER_FOLDER, basis)
-    batch = next(iter(batches))
-    device = next(trained.parameters()).device
-    moved = {name: tensor.to(device) for name, tensor in batch.items()}
-    outputs = [model.eval()(**moved).logits for model in (trained, fresh.to(device))]
-    return float((outputs[0] - outputs[1]).abs().max())
-
-
-def check_output(output: Path) -> None:
-    """Refuse a folder that holds something, before minutes are spent on training.
-
-    The record of a training that was cut off is no hindrance: it is kept under another name.
-
-    Raises:
-        InvalidInput: when there is something at `output`.
-    """
-    if not output.exists():
-        return
-    foreign = not output.is_dir() or [
-        path.name for path in output.iterdir() if not is_record(path.name)
-    ]
-    if foreign:
-        raise InvalidInput(
-            f"--output {output}: expected a new or empty folder; it holds something already"
-        )
-
-
-def _folder_bytes(folder: Path) -> int:
-    """Bytes of the files in a folder."""
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-
-
-def _measure(
-    model: nn.Module, batches: Batches, metric: Metric, phase: str, progress: Progress
-) -> Evaluation:
-    return evaluate(model, _counted(batches, phase, progress), metric)
-
-
 def _counted(batches: Batches, phase: str, progress: Progress) -> Iterator[dict[str, Tensor]]:
     for number, batch in enumerate(batches, start=1):
         yield batch
         progress(phase, number, len(batches))
+
+
+@contextmanager
+def _taken_up_again(output: Path) -> Iterator[None]:
+    """Note on whatever cuts the training off how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(
+            f"What was learned before is kept in {output / SWITCH_FOLDER}; the same training "
+            "with the same output folder goes on from there."
+        )
+        raise

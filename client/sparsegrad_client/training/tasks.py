@@ -17,10 +17,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from sparsegrad_shared.calibrations import DatasetSource, ModelSource
 from sparsegrad_shared.errors import InvalidInput
 
+from ..convert import merge
 from ..data.batches import Batches
 from ..data.columns import Columns, choose_columns, class_names
 from ..data.encoding import encode_causal, encode_classification
 from ..data.tables import Table, language_reference
+from ..layers import sparse_layers
 from ..models import ModelPlace, load_causal, load_classifier, load_tokenizer
 from .evaluation import Metric
 
@@ -69,6 +71,17 @@ class Task:
             revision=getattr(config, "_commit_hash", None),
             architecture=type(self.model).__name__,
         )
+
+    def restore(self) -> None:
+        """Put the weights back that the model came with; its head is drawn anew, by seed 0."""
+        if sparse_layers(self.model):
+            merge(self.model)
+        if self.classes is None:
+            fresh = load_causal(self.place, dtype=self.model.dtype)
+        else:
+            pad = self.tokenizer.pad_token_id
+            fresh = load_classifier(self.place, self.classes, pad, dtype=self.model.dtype, seed=0)
+        self.model.load_state_dict(fresh.state_dict())
 
     def batches(
         self, table: Table, *, batch_size: int, seed: int = 0, shuffle: bool = True

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sparsegrad_client.report.training import MOST_GROUPS, outcome_rows
 from sparsegrad_client.training.evaluation import Evaluation
-from sparsegrad_client.training.fine_tuning import Fit, Outcome
+from sparsegrad_client.training.outcome import Fit, Outcome
 
 FITS = Fit(density=0.01, energy=0.62, original=0.4, calibration=0.7, misfit=None)
 MISFIT = Fit(density=0.01, energy=0.31, original=0.44, calibration=0.7, misfit=150)
