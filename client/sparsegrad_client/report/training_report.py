@@ -137,13 +137,14 @@ def _basis(basis: BasisFacts) -> str:
 
 def _misfit(line: MisfitLine, record: TrainingRecord) -> str:
     group = record.run.groups.get(line.group)
+    later = any(change.step >= line.step for change in record.of(BasisLine))
+    advice = "" if later else " Train with --recalibrate for a basis of this data."
     which = "" if group is None or group.density is None else f" {100 * group.density:g}%"
     return (
         f"From step {line.step:,} on, the basis no longer fits the gradients of group "
         f"{line.group}: their largest{which} entries hold {share_text(line.energy)} of the energy "
         f"in the basis, {share_text(line.original)} in the original space, and "
-        f"{share_text(line.calibration)} when the basis was calibrated. Train with --recalibrate "
-        "for a basis of this data."
+        f"{share_text(line.calibration)} when the basis was calibrated.{advice}"
     )
 
 

@@ -6,18 +6,28 @@ from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
+from support import tiny_models
+from support.calibrated import Calibrated, pictured_model
 from support.html_pages import Parts, assert_complete, drawings, parsed
 from support.records import run_facts, run_lines, training_record, write_record
 
+from sparsegrad_client import build_optimizer, sparsify
+from sparsegrad_client.fit import BasisFit
 from sparsegrad_client.report.training_report import training_report, write_training_report
+from sparsegrad_client.training.account import Account, Plan
+from sparsegrad_client.training.account import run_facts as run_facts_of
+from sparsegrad_client.training.loop import Schedule, Step
 from sparsegrad_client.training.record import (
     RECORD_FILE,
     BasisFacts,
     BasisLine,
     EndLine,
+    FitLine,
     MisfitLine,
     TrainingRecord,
+    read_record,
 )
+from sparsegrad_client.training.recording import Recorder
 from sparsegrad_shared.errors import CorruptFile, InvalidInput
 
 PICTURES = {"loss", "fit", "entries-touched", "learning-rate", "speed-and-memory"}
@@ -104,20 +114,49 @@ def test_a_folder_without_a_record_or_with_a_damaged_one_is_refused(tmp_path: Pa
 
 
 def test_what_no_longer_fits_is_said_with_its_numbers_and_what_to_do() -> None:
-    run = run_facts()
-    new = BasisFacts(reference="team/tiny@2", digest=f"sha256:{'a' * 64}")
-    record = training_record(
-        run,
-        MisfitLine(step=30, group="up", energy=0.412, original=0.523, calibration=0.6),
-        BasisLine(step=30, basis=new, calibration={"up": 0.7, "down": 0.7}),
-        EndLine(step=30, seconds=3.0),
-    )
-    text = said(record)
-    assert "From step 30 on" in text
-    assert "group up" in text
-    assert "41.2%" in text
-    assert "52.3%" in text
-    assert "60.0%" in text
-    assert "--recalibrate" in text
-    assert "team/tiny@2 (aaaaaaaaaaaa)" in text
+    misfit = MisfitLine(step=30, group="up", energy=0.412, original=0.523, calibration=0.6)
+    text = said(training_record(run_facts(), misfit))
+    for expected in ("From step 30 on", "group up", "41.2%", "52.3%", "60.0%", "--recalibrate"):
+        assert expected in text
     assert said(training_record()) == ""
+
+
+def test_once_there_is_another_basis_it_is_named_and_nothing_is_left_to_do() -> None:
+    new = BasisFacts(reference="team/tiny@2", digest=f"sha256:{'a' * 64}")
+    text = said(
+        training_record(
+            run_facts(),
+            MisfitLine(step=30, group="up", energy=0.412, original=0.523, calibration=0.6),
+            BasisLine(step=30, basis=new, calibration={"up": 0.7, "down": 0.7}),
+            EndLine(step=30, seconds=3.0),
+        )
+    )
+    assert "team/tiny@2 (aaaaaaaaaaaa)" in text
+    assert "--recalibrate" not in text
+
+
+def test_a_real_training_is_drawn(calibrated: Calibrated, tmp_path: Path) -> None:
+    model = pictured_model()
+    sparsify(model, calibrated.basis)
+    optimizer = build_optimizer(model)
+    plan = Plan(
+        model="pictured", dataset="tests", model_values=1, steps=8, batch_size=8,
+        schedule=Schedule(), lr=1e-3, head_lr=5e-4, seed=0, metric="loss",
+    )  # fmt: skip
+    with BasisFit(model) as fit, Recorder.start(tmp_path, run_facts_of(model, fit, plan)) as file:
+        account = Account(file, model, fit)
+        for step in range(1, 9):
+            loss = model(**tiny_models.classification_batch(step, rows=8, length=12)).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            account.step(Step(step, 8, loss.item(), (1e-3, 5e-4)))
+        account.end()
+    write_training_report(tmp_path)
+    page = page_of(tmp_path)
+    assert_complete(page)
+    assert len(drawings(page)) == len(PICTURES)
+    cells = page.texts("td")
+    last = read_record(tmp_path).of(FitLine)[-1]
+    assert set(last.groups) == {"intermediate", "output"} <= set(cells)
+    assert {f"{100 * group.energy:.1f}%" for group in last.groups.values()} <= set(cells)

@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...training.record import BasisLine, FitLine, GroupFit, MisfitLine, TrainingRecord
-from .series import MOST_NAMED, Series, draw_groups, name_groups, panels_over_steps
+from .series import (
+    MOST_NAMED,
+    Series,
+    draw_groups,
+    mark_changes,
+    name_groups,
+    panels_over_steps,
+)
 from .style import LINES, MUTED, from_zero, in_percent, new_figure, styled, titled
 
 
@@ -48,7 +55,7 @@ def fit(record: TrainingRecord) -> Figure | None:
     from_zero(against)
     in_percent(basis.yaxis)
     for axes, lines in ((basis, energies), (against, advantages)):
-        _mark_changes(axes, record)
+        mark_changes(axes, record)
         name_groups(axes, lines, colors, beside=axes is basis)
     titled(basis, _fit_title(record), _fit_remark(record, len(found)))
     titled(
@@ -78,14 +85,6 @@ def _draw_calibrations(
     for name, periods in known.items():
         for start, end, energy in periods:
             axes.plot((start, end), (energy, energy), "--", color=colors[name], linewidth=1)
-
-
-def _mark_changes(axes: Axes, record: TrainingRecord) -> None:
-    for change in record.of(BasisLine):
-        axes.axvline(change.step, color=MUTED, linewidth=1)
-        axes.annotate(
-            "a new basis", (change.step, 0), xytext=(4, 6), textcoords="offset points", color=MUTED
-        )
 
 
 def _draw_ranges(axes: Axes, periods: Sequence[tuple[float, float, float]]) -> None:

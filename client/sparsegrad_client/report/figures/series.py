@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ...training.record import TrainingRecord
+from ...training.record import BasisLine, TrainingRecord
 from .style import MUTED, SERIES, count, label_ends, shown_apart
 
 _TWO = {"left": 0.075, "right": 0.865, "bottom": 0.145, "top": 0.82, "wspace": 0.58}
 _ONE = {"left": 0.075, "right": 0.865, "bottom": 0.145, "top": 0.82}
 _MOST_POINTS = 2000  # of a line; a picture has no more pixels
+_FEW_POINTS = 20  # of a line; each is seen
 MOST_NAMED = len(SERIES)  # lines with a colour and a name of their own
 _SPAN = 25  # parts of a run that a smooth line is the mean over
 _DEEP = "viridis"
@@ -80,14 +81,14 @@ def draw_groups(axes: Axes, lines: Mapping[str, Series]) -> dict[str, str]:
     width = 1.8 if len(lines) <= MOST_NAMED else 1.0
     for name, series in lines.items():
         thin = series.thinned()
-        marker = "o" if len(thin.steps) == 1 else ""
+        marker = "o" if len(thin.steps) <= _FEW_POINTS else ""
         axes.plot(
             thin.steps,
             thin.values,
             color=colors[name],
             linewidth=width,
             marker=marker,
-            markersize=4,
+            markersize=2 * width,
         )
     return colors
 
@@ -124,6 +125,16 @@ def name_groups(
         f"{len(names)} groups", (1, 0), xytext=(6, -32), xycoords="axes fraction",
         textcoords="offset points", color=MUTED, annotation_clip=False, va="center",
     )  # fmt: skip
+
+
+def mark_changes(axes: Axes, record: TrainingRecord) -> None:
+    """A line where the training went on in another basis."""
+    for change in record.of(BasisLine):
+        axes.axvline(change.step, color=MUTED, linewidth=1)
+        axes.annotate(
+            "a new basis", (change.step, 0), xytext=(-4, 6), textcoords="offset points",
+            ha="right", color=MUTED,
+        )  # fmt: skip
 
 
 def group_colors(names: Sequence[str]) -> dict[str, str]:

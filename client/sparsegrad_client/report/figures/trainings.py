@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ...training.record import EvaluationLine, StepLine, TrainingRecord
-from .series import Numbers, Series, draw_groups, name_groups, panels_over_steps
+from .series import Numbers, Series, draw_groups, mark_changes, name_groups, panels_over_steps
 from .style import (
     AFTER,
     BEFORE,
@@ -103,7 +103,8 @@ def learning_rates(record: TrainingRecord) -> Figure | None:
 def touched_so_far(record: TrainingRecord) -> Figure | None:
     """The share of each group's weights that steps have changed so far, and that each one changes.
 
-    The right-hand side of the paper's figure 3, over the whole training.
+    The right-hand side of the paper's figure 3, over the whole training. In another basis the
+    count begins anew: its entries are other ones.
     """
     steps = record.of(StepLine)
     groups = record.run.groups
@@ -126,6 +127,7 @@ def touched_so_far(record: TrainingRecord) -> Figure | None:
         colors = draw_groups(axes, lines)
         from_zero(axes)
         in_percent(axes.yaxis)
+        mark_changes(axes, record)
         name_groups(axes, lines, colors, beside=axes is panels[0])
     return figure
 
