@@ -50,9 +50,20 @@ class Looks(Generic[Seen]):
         Raises:
             Exception: what looking at it has raised.
         """
+        return self._see(name, self._fresh)
+
+    def see_anew(self, name: str) -> Seen:
+        """How the thing of that name is, for who asks once.
+
+        Raises:
+            Exception: what looking at it has raised.
+        """
+        return self._see(name, 0.0)
+
+    def _see(self, name: str, fresh: float) -> Seen:
         entry = self._entry(name)
         with entry.lock:
-            if entry.seen is None or time.monotonic() - entry.seen[0] >= self._fresh:
+            if entry.seen is None or time.monotonic() - entry.seen[0] >= fresh:
                 seen = entry.look()
                 entry.seen = time.monotonic(), seen
             return entry.seen[1]

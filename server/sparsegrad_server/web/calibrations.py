@@ -30,7 +30,7 @@ from ..ingest.finish import finish
 from ..live.calibrations import CalibrationSeen
 from ..live.looks import Looks
 from . import calibration_views
-from .complaints import by_field
+from .complaints import by_field, by_name
 from .live import Stream, stream
 from .rendering import page
 from .visitors import Editor, Viewer, page_router
@@ -77,7 +77,7 @@ def list_calibrations(request: Request, principal: Viewer, catalog: CatalogOf) -
         except ValidationError as error:
             complaints = by_field(error)
         except InvalidInput as error:
-            complaints = {"q": error.message}
+            complaints = by_name(error)
     answer = page(
         request,
         "calibrations.html",
@@ -118,7 +118,7 @@ LooksOf = Annotated[Looks[CalibrationSeen], Depends(looks_of)]
 @router.get("/{calibration_id}")
 def show_calibration(request: Request, row: VisibleCalibration, looks: LooksOf) -> HTMLResponse:
     """One calibration: what has arrived, what its job is at, what it published."""
-    seen, manifest = looks.see(row.id), calibrations.manifest_of(row)
+    seen, manifest = looks.see_anew(row.id), calibrations.manifest_of(row)
     return page(
         request,
         "calibration.html",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from sparsegrad_shared.errors import InvalidInput
+
 _EXPECTED = {
     "shape": "Expected rows by columns, such as 3072x768, 3072x* or *x768.",
     "name": "Expected a namespace and a name, such as team/minilm-cola.",
@@ -21,3 +23,9 @@ def by_field(error: ValidationError) -> dict[str, str]:
         name = str(complaint["loc"][0]) if complaint["loc"] else ""
         found.setdefault(name, _EXPECTED.get(name, f"{complaint['msg']}."))
     return found
+
+
+def by_name(error: InvalidInput) -> dict[str, str]:
+    """What a list says of its own words (`q: …`) or of its mark (`after: …`), by that name."""
+    name = error.message.partition(":")[0]
+    return {name: _EXPECTED.get(name, error.message)}

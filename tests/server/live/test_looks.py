@@ -69,6 +69,13 @@ def test_a_look_that_is_old_is_taken_again_by_the_same_watcher(counted: Counted)
     assert counted.begun == ["quick"]
 
 
+def test_who_asks_once_is_not_told_what_was_before_and_others_need_not_look_again(
+    counted: Counted,
+) -> None:
+    shared = Looks(counted, fresh=3600.0)
+    assert [shared.see("quick"), shared.see_anew("quick"), shared.see("quick")] == [1, 2, 2]
+
+
 def test_an_error_is_the_reader_s_and_the_next_one_looks_again(counted: Counted) -> None:
     shared = Looks(counted)
     for _ in range(2):
