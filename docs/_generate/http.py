@@ -11,6 +11,7 @@ from typing import Any
 from sparsegrad_server.app import create_app
 from sparsegrad_server.settings import Settings
 
+from .docstrings import split
 from .markdown import code, escaped, paragraphs, table
 from .schema import type_of
 
@@ -85,17 +86,18 @@ def _refusals(operation: Json) -> str:
 
 def _schema(name: str, schema: Json) -> str:
     needed = set(schema.get("required", ()))
+    said, meanings = split(schema.get("description", ""))
     rows = (
         (
             code(member),
             _type(about) + ("" if member in needed else ", optional"),
-            escaped(about.get("description", "")),
+            escaped(about.get("description") or meanings.get(member, "")),
         )
         for member, about in schema.get("properties", {}).items()
     )
     return paragraphs(
         f"(schema-{name.lower()})=\n### {name}",
-        *(escaped(part) for part in schema.get("description", "").split("\n\n")),
+        *(escaped(part) for part in said.split("\n\n")),
         table(("member", "type", "meaning"), rows),
     )
 

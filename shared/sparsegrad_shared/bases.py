@@ -83,7 +83,16 @@ class BasisGroup(Model):
 
 
 class BasisManifest(Model):
-    """What a basis is: its lineage, its groups, its files."""
+    """What a basis is: its lineage, its groups, its files.
+
+    Attributes:
+        format: of the manifest.
+        model: whose gradients they were.
+        dataset: on what.
+        options: of the decomposition.
+        groups: by name; each has a file of its own.
+        report: the file that says how good it is.
+    """
 
     format: Literal[1] = 1
     model: ModelSource

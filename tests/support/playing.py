@@ -99,22 +99,19 @@ def difference(shown: str, printed: str) -> str | None:
             it stands for any text.
         printed: what was printed.
     """
-    wanted, got = _lines(shown), _lines(printed)
-    at = 0
-    skipping = False
-    for line in wanted:
-        if line == ANY:
-            skipping = True
-            continue
-        like = re.compile(".*".join(map(re.escape, line.split(ANY))))
-        found = next((i for i in range(at, len(got)) if like.fullmatch(got[i])), None)
-        if found is None or (found != at and not skipping):
-            have = repr(got[at]) if at < len(got) else "nothing more"
-            return f"shows {line!r}; printed was {have}"
-        at, skipping = found + 1, False
-    if at < len(got) and not skipping:
-        return f"more was printed than is shown: {got[at]!r}"
-    return None
+    wanted = _lines(shown)
+    got = "".join(f"{line}\n" for line in _lines(printed))
+    like = [_pattern(line) for line in wanted]
+    if re.fullmatch("".join(like), got):
+        return None
+    for place, line in enumerate(wanted):
+        if not re.match("".join(like[: place + 1]), got):
+            return f"shows {line!r}, which was not printed there"
+    return "more was printed than is shown"
+
+
+def _pattern(line: str) -> str:
+    return "(?:.*\n)*" if line == ANY else ".*".join(map(re.escape, line.split(ANY))) + "\n"
 
 
 def _lines(text: str) -> list[str]:
