@@ -130,10 +130,11 @@ def name_groups(
 def mark_changes(axes: Axes, record: TrainingRecord) -> None:
     """A line where the training went on in another basis."""
     for change in record.of(BasisLine):
+        early = change.step < sum(axes.get_xlim()) / 2
         axes.axvline(change.step, color=MUTED, linewidth=1)
         axes.annotate(
-            "a new basis", (change.step, 0), xytext=(-4, 6), textcoords="offset points",
-            ha="right", color=MUTED,
+            "a new basis", (change.step, 0), xytext=(4 if early else -4, 6),
+            textcoords="offset points", ha="left" if early else "right", color=MUTED,
         )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def _draw_scores(axes: Axes, record: TrainingRecord, scores: Sequence[Evaluation
     metric = record.run.metric or "score"
     titled(axes, shown(metric[:1].upper() + metric[1:]), "on the evaluation data")
     axes.plot([line.step for line in scores], values, "o:", color=SERIES[1], markersize=5)
-    axes.margins(y=0.15)
+    axes.set_ylim(min(values) - 0.05, max(values) + 0.05)
     outwards = 8 if values[-1] >= values[0] else -16  # points, away from the line between
     ends = ((0, "left", -8 - outwards), (len(scores) - 1, "right", outwards))
     for place, side, above in ends[: len(scores)]:

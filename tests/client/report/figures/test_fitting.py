@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from support.pictures import assert_words_can_be_read
 from support.records import run_facts, run_lines, training_record
@@ -59,6 +60,17 @@ def test_the_calibrations_share_holds_until_there_is_a_new_basis() -> None:
         [(1, before), (5, before)],
         [(5, 0.9), (9, 0.9)],
     ]
+
+
+@pytest.mark.parametrize("step", [0, 1, 50, 99, 100])
+def test_a_new_basis_is_named_wherever_it_came(step: int) -> None:
+    run = run_facts()
+    change = BasisLine(step=step, basis=run.basis, calibration={"up": 0.9})
+    figure = drawn(training_record(run, change, *run_lines(run)))
+    assert_words_can_be_read(figure)
+    for axes in figure.axes:
+        assert [step, step] in [list(line.get_xdata()) for line in axes.lines]
+        assert "a new basis" in {text.get_text() for text in axes.texts}
 
 
 def test_a_group_whose_calibration_is_not_known_has_no_dashed_line() -> None:
