@@ -276,4 +276,6 @@ def test_a_server_that_stops_ends_its_streams_at_once(tmp_path: Path) -> None:
             first(heard, lambda live: True)
             serving.ask_to_stop()
             assert all(name == "state" for name, _ in heard)
+            assert browser.get(f"/calibrations/{calibration}").status_code == 200  # it drains
+        serving.ask_to_stop()  # drains no longer
         assert serving.process.wait(timeout=60) == 0
