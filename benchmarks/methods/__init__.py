@@ -1,0 +1,67 @@
+"""The ways to fine-tune that benchmarks compare, on the same layers of the same model.
+
+To add one, write what prepares a model for it (`method.Setting` in, `method.Prepared` out) and
+name it in `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from sparsegrad_client import SparseGradConfig
+from sparsegrad_client.groups import LayerGroup, Share, auto_spec, find_groups
+
+from . import peers, plain
+from .method import Method, Prepared, Setting
+from .peers import peer
+from .sparse import RANK, meprop, sparse
+
+__all__ = ["METHODS", "RANK", "Method", "Prepared", "Setting", "groups_of", "head_of", "variant"]
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("regular", plain.regular, 1e-4),
+        Method("lora", peer(peers.lora(peers.PAPER_RANK)), 1e-3),
+        Method("lora-dropout", peer(peers.lora(peers.PAPER_RANK, dropout=0.1)), 1e-3),
+        Method("lora-thin", peer(peers.lora()), 1e-3),
+        Method("dora", peer(peers.lora(dora=True)), 1e-3),
+        Method("fourierft", peer(peers.fourierft), 3e-2),
+        Method("waveft", peer(peers.waveft), 3e-3),
+        Method("shira", peer(peers.shira), 1e-3),
+        Method("super-tuning", peer(peers.super_tuning), 1e-3),
+        Method("frod", peer(peers.frod), 1e-3),
+        Method("vera", peer(peers.vera), 5e-3),
+        Method("meprop", meprop, 1e-3),
+        Method("limit", plain.limit, 1e-3),
+        Method("reference", sparse(SparseGradConfig(engine="reference")), 1e-3, "role"),
+        Method("folded", sparse(SparseGradConfig(engine="folded")), 1e-3, "role"),
+        Method(
+            "folded-frozen",
+            sparse(SparseGradConfig(engine="folded", selection="frozen"), warm_up=True),
+            1e-3,
+            "role",
+        ),
+        Method("adapter", sparse(SparseGradConfig(engine="adapter")), 1e-3, "layer", RANK),
+    )
+}
+
+
+def groups_of(model: nn.Module) -> Sequence[LayerGroup]:
+    """The layers that are fine-tuned: those of the model's preset, by role."""
+    return find_groups(model, auto_spec(model))
+
+
+def head_of(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of a classifier's head; a causal model has none of its own."""
+    return [p for name, p in model.named_parameters() if name.startswith(("classifier", "score"))]
+
+
+def variant(share: Share, block: tuple[int, int] | None) -> Method:
+    """The adapter engine on another kind of basis, or with a block of another size."""
+    shape = "" if block is None else f", {block[0]} x {block[1]}"
+    rank = RANK if share == "layer" else None
+    prepare = sparse(SparseGradConfig(engine="adapter", block=block))
+    return Method(f"adapter, a basis a {share}{shape}", prepare, 1e-3, share, rank)

