@@ -36,7 +36,7 @@ from .energy import Energy, energy_of, total_of
 from .judgement import BasisMisfit, GroupFitness, Misfit
 from .observation import Observation
 
-EVERY = 50  # steps; ``docs/fit.md`` has what a sample costs
+EVERY = 100  # steps; ``docs/fit.md`` has what a sample costs
 FIRST = (1, 2, 4, 8, 16, 32)  # and these steps
 
 
@@ -140,10 +140,9 @@ class BasisFit:
             observation = layer.observer = Observation(layer, self._take)
             self._observations.append(observation)
 
-    def _take(self, layer: SparseGradLinear, G: Tensor) -> None:
-        U, V = layer.group.lent(G.device, G.dtype)
+    def _take(self, layer: SparseGradLinear, G: Tensor, rotated: Tensor) -> None:
         density = self.groups[layer.group.name].density
-        energy = energy_of(G, U, V, max(1, round(density * G.numel())))
+        energy = energy_of(G, rotated, max(1, round(density * G.numel())))
         if energy is not None:
             self._energies.setdefault(layer.group.name, []).append(energy)
 

@@ -61,27 +61,21 @@ class Energy:
 
 
 def energy_of(
-    G: Float[Tensor, "d_out d_in"],
-    U: Float[Tensor, "d_in r_in"],
-    V: Float[Tensor, "d_out r_out"],
-    k: int,
+    G: Float[Tensor, "d_out d_in"], rotated: Float[Tensor, "r_out r_in"], k: int
 ) -> Energy | None:
     """The energy of one gradient; None when it is zero or not finite, which says nothing.
 
     Args:
         G: the gradient.
-        U: basis of the input side.
-        V: basis of the output side.
+        rotated: the same in the basis, G̃.
         k: how many entries are the largest; all where the basis has fewer.
     """
     largest = float(G.abs().max())
     if not largest or not math.isfinite(largest):
         return None
     # Squares of a gradient that a loss scaler scaled, or that all but vanished, stay in range so.
-    scaled = G / largest
-    rotated: Tensor = torch.linalg.multi_dot([V.T, scaled, U])
-    parts = (_largest(rotated, k), _largest(scaled, k), rotated, scaled)
-    norms = torch.stack([torch.linalg.vector_norm(part) for part in parts])
+    parts = (_largest(rotated, k), _largest(G, k), rotated, G)
+    norms = torch.stack([torch.linalg.vector_norm(part / largest) for part in parts])
     return Energy(*((norm * largest) ** 2 for norm in norms.tolist()))
 
 

@@ -1,10 +1,10 @@
 """Looking at a layer's whole gradient for one backward pass, whatever its engine computes.
 
 An engine computes no more of G = gᵀ x than it needs: the `adapter` a block of G̃, the `folded` one
-G̃ without what lies outside a truncated basis. So G is formed anew from the two factors: x from the
-layer's call, g from the backward pass that reaches it. An autograd node keeps x meanwhile, as any
-layer's does: where the engine keeps x too it is the same memory, and under gradient checkpointing
-it is computed again.
+G̃ without what lies outside a truncated basis. So both are formed anew from the two factors: x from
+the layer's call, g from the backward pass that reaches it. An autograd node keeps x meanwhile, as
+any layer's does: where the engine keeps x too it is the same memory, and under gradient
+checkpointing it is computed again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch.autograd.function import once_differentiable
 from torch.utils.module_tracker import ModuleTracker
 
 from ..layers import SparseGradLinear
-from ..layers.rotation import tokens
+from ..layers.rotation import gradient_in_basis, tokens
 
-Take = Callable[[SparseGradLinear, Float[Tensor, "d_out d_in"]], None]
+Take = Callable[[SparseGradLinear, Float[Tensor, "d_out d_in"], Float[Tensor, "r_out r_in"]], None]
 
 
 class Observation:
@@ -31,7 +31,7 @@ class Observation:
 
     Args:
         layer: the layer.
-        take: called with the layer and its gradient, in float32 at least.
+        take: called with the layer, G and G̃, in float32 at least.
     """
 
     def __init__(self, layer: SparseGradLinear, take: Take) -> None:
@@ -39,7 +39,7 @@ class Observation:
         self._take = take
         self._calls = 0  # of the layer before the backward pass
         self._seen = 0  # of these, how many the backward pass has reached
-        self._gradient: Tensor | None = None
+        self._sums: tuple[Tensor, Tensor] | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> None:
         # A copy of the model is another model, at which nobody looks.
@@ -62,8 +62,17 @@ class Observation:
     def add(self, g: Float[Tensor, "*batch d_out"], x: Float[Tensor, "*batch d_in"]) -> None:
         """Add one call's part to the gradient."""
         dtype = g.dtype if g.dtype == torch.float64 else torch.float32
-        part = tokens(g).to(dtype).T @ tokens(x).to(dtype)
-        self._gradient = part if self._gradient is None else self._gradient.add_(part)
+        g, x = tokens(g).to(dtype), tokens(x).to(dtype)
+        U, V = self._layer.group.lent(g.device, dtype)
+        G = g.T @ x
+        # With fewer tokens than G has rows and columns, rotating its factors costs less.
+        few = len(g) < min(G.shape)
+        rotated = gradient_in_basis(g, x, U, V) if few else torch.linalg.multi_dot([V.T, G, U])
+        if self._sums is None:
+            self._sums = G, rotated
+        else:
+            self._sums[0].add_(G)
+            self._sums[1].add_(rotated)
         self._seen += 1
         if self._seen >= self._calls:  # so that no two layers' gradients need be held
             self.finish()
@@ -73,9 +82,9 @@ class Observation:
         ours: object = self
         if self._layer.observer is ours:
             self._layer.observer = None
-        gradient, self._gradient = self._gradient, None
-        if gradient is not None:
-            self._take(self._layer, gradient)
+        sums, self._sums = self._sums, None
+        if sums is not None:
+            self._take(self._layer, *sums)
 
 
 class _Observed(torch.autograd.Function):

@@ -95,6 +95,19 @@ def test_the_energies_are_right_in_any_basis_at_any_density(
     _close(fit.step(), expected)
 
 
+@settings(max_examples=20)
+@given(st.integers(1, 40), st.integers(0, 2**16))
+def test_the_energies_are_right_for_few_tokens_and_for_many(tokens: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(tokens, 8, dtype=torch.float64, generator=generator)
+    basis = basis_of(group_basis("all", ("layer",), 8, 8, ranks=(6, 5), seed=seed))
+    expected = dense_energies(Twice(), basis, lambda model: model(x).square().sum())
+    model = sparsify(Twice(), basis)
+    fit = BasisFit(model, calibration=None)
+    model(x).square().sum().backward()
+    _close(fit.step(), expected)
+
+
 @every_config
 def test_of_several_batches_a_step_the_first_is_the_sample(config: SparseGradConfig) -> None:
     plain = tiny_bert()
