@@ -11,7 +11,10 @@ const WORDS = {
   full: "Too many live pages are open in this browser. Close one; trying again…",
   out: "You are signed out. Load this page again to sign in.",
   ended: "Complete",
+  failed: "Nothing more happens by itself",
 };
+
+const ENDS = ["ended", "failed"];
 
 function each(name, act) {
   for (const element of document.querySelectorAll(`[data-${name}]`)) act(element);
@@ -60,11 +63,12 @@ export function follow(address, onState = () => {}) {
   let rest = FIRST_REST;
   let said = null;
   let state = null;
+  let failed = false;
 
   function show(next) {
     if (next === state) return;
-    // Not said on the way in: only what changes is news.
-    if (state !== null) announce(next === "live" ? "Connected again" : WORDS[next]);
+    // Not said on the way in: only what changes is news; and of the end the page itself tells.
+    if (state !== null && !ENDS.includes(next)) announce(next === "live" ? "Connected again" : WORDS[next]);
     state = next;
     shown.hidden = false;
     shown.dataset.state = next === "full" || next === "out" ? "lost" : next;
@@ -111,6 +115,7 @@ export function follow(address, onState = () => {}) {
       rest = FIRST_REST;
       show("live");
       const live = JSON.parse(event.data);
+      failed = Object.values(live.states).includes("failed");
       fill(live);
       onState(live);
       if (said !== null && live.said !== said && live.said) announce(live.said);
@@ -118,7 +123,7 @@ export function follow(address, onState = () => {}) {
     });
     source.addEventListener("end", () => {
       close();
-      show("ended");
+      show(failed ? "failed" : "ended");
     });
     source.onerror = () => {
       // Cut off: the browser comes again by itself, after a second. Refused: it does not.
