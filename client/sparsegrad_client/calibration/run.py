@@ -15,6 +15,7 @@ from torch import nn
 from sparsegrad_shared.calibrations import CalibrationManifest, CalibrationStatus, Normalization
 from sparsegrad_shared.errors import CalibrationClosed, InvalidInput, JobFailed
 from sparsegrad_shared.jobs import JobStatus
+from sparsegrad_shared.progress import Part
 
 from ..connection import open_service
 from ..embedded import embedded_server
@@ -30,7 +31,8 @@ Progress = Callable[[str, int, int], None]
 
 COLLECTING = "collecting gradients"
 UPLOADING = "uploading gradients"
-WAITING = "uploading gradients, as fast as the busy server takes them"
+WAITING = Part("uploading as fast as the server can", UPLOADING)
+COMPUTING = "computing the basis"
 
 
 def open_together(ranks: Ranks, server: str | None, token: str | None) -> BasisService:
@@ -159,7 +161,7 @@ class Run:
         """
         for status in self.service.watch_job(job.id):
             job = status
-            self.progress(job.phase, job.completed, job.total)
+            self.progress(Part(job.phase, COMPUTING), job.completed, job.total)
         if job.basis is None:
             reason = job.error.detail if job.error else "it gave no reason"
             raise JobFailed(f"job {job.id} failed: {reason}")

@@ -8,12 +8,14 @@ A line is laid out for 80 columns and never longer than the terminal is wide::
 
 from __future__ import annotations
 
+from time import monotonic
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
 from rich.table import Column
 from rich.text import Text
 
-from ..progress import InBytes
+from ..progress import InBytes, whole_of
 from .amounts import amount, duration, rate
 
 _PHASE_WIDTH = 32
@@ -43,23 +45,51 @@ class Bars:
         """Begin to draw."""
         self._progress.start()
 
-    def stop(self) -> None:
-        """Draw for the last time; what was left open for want of a total is done."""
+    def stop(self, *, done: bool) -> None:
+        """Draw for the last time.
+
+        Args:
+            done: whether the work ended well; then what was left open is done too.
+        """
+        if done:
+            self._close()
         self._progress.stop()
 
     def show(self, phase: str, completed: int, total: int) -> None:
         """Say how far a phase is."""
-        if phase not in self._tasks:
-            self._finish_those_without_total()
-            self._tasks[phase] = self._progress.add_task(
-                phase, total=total or None, kind=phase, completed=completed, at_begin=completed
-            )
-        self._progress.update(self._tasks[phase], completed=completed, total=total or None)
+        line = whole_of(phase)
+        if line not in self._tasks:
+            self._close()
+            self._tasks[line] = self._progress.add_task(line, total=None)
+        task = self._progress.tasks[self._tasks[line]]
+        task.fields.pop("seconds", None)  # it was thought to be done
+        if "kind" not in task.fields or (task.fields["kind"] != phase and task.total != total):
+            self._begin(task, phase, completed, total)
+        self._progress.update(
+            task.id, description=phase, kind=phase, completed=completed, total=total or None
+        )
 
-    def _finish_those_without_total(self) -> None:
-        for task in self._progress.tasks:
-            if task.total is None:
-                self._progress.update(task.id, total=1, completed=1, uncounted=True)
+    def _begin(self, task: Task, phase: str, completed: int, total: int) -> None:
+        """A count that is a line's first, or another part's: rate and time are its own."""
+        began = task.fields.get("began", monotonic())
+        self._progress.reset(
+            task.id,
+            total=total or None,
+            completed=completed,
+            kind=phase,
+            at_begin=completed,
+            began=began,
+        )
+
+    def _close(self) -> None:
+        """What came before is done: a line of parts, and one that was not counted."""
+        for line, number in self._tasks.items():
+            task = self._progress.tasks[number]
+            if task.total is None or task.fields["kind"] != line:
+                seconds = monotonic() - task.fields["began"]
+                self._progress.update(
+                    number, description=line, kind=line, total=1, completed=1, seconds=seconds
+                )
 
 
 class _Phase(ProgressColumn):
@@ -69,7 +99,7 @@ class _Phase(ProgressColumn):
 
 class _Amount(ProgressColumn):
     def render(self, task: Task) -> Text:
-        if task.total is None or task.fields.get("uncounted"):
+        if task.total is None or "seconds" in task.fields:
             return Text()
         kind: str = task.fields["kind"]
         if isinstance(kind, InBytes):
@@ -79,7 +109,7 @@ class _Amount(ProgressColumn):
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        if task.total is None or task.fields.get("uncounted"):
+        if task.total is None or "seconds" in task.fields:
             return Text()
         kind: str = task.fields["kind"]
         if task.finished:
@@ -93,7 +123,7 @@ class _Time(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         if task.finished:
-            return Text(duration(task.finished_time or 0.0))
+            return Text(duration(task.fields.get("seconds", task.finished_time or 0.0)))
         if task.time_remaining is None or task.total is None:
             return Text(duration(task.elapsed or 0.0))
         return Text(f"{duration(task.time_remaining)} left")

@@ -7,6 +7,7 @@ from time import monotonic
 
 from rich.console import Console
 
+from ..progress import Part, whole_of
 from .amounts import amount, duration, rate
 
 _EVERY = 10.0  # seconds between two lines of one phase
@@ -35,14 +36,19 @@ class Lines:
         """Write a line when one is due."""
         now = monotonic()
         # One without a total has nothing to say at its beginning.
-        seen = self._phases.setdefault(phase, _Phase(now, completed, None if total > 0 else now))
-        ends = total > 0 and completed >= total
+        line = whole_of(phase)
+        seen = self._phases.setdefault(line, _Phase(now, completed, None if total > 0 else now))
+        ends = total > 0 and completed >= total and line == phase
         due = seen.said is None or now - seen.said >= _EVERY
         if seen.ended or not (ends or due):
             return
         seen.said, seen.ended = now, ends
-        line = _line(phase, completed, total, completed - seen.at_begin, now - seen.began)
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if isinstance(phase, Part):
+            said = f"{line}: {phase}"
+            said += f": {amount(phase, completed)}/{amount(phase, total)}" if total > 0 else ""
+        else:
+            said = _line(phase, completed, total, completed - seen.at_begin, now - seen.began)
+        self._console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _line(phase: str, completed: int, total: int, gained: int, seconds: float) -> str:

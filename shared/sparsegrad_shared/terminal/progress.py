@@ -26,7 +26,8 @@ class Phases:
     """Phases of work, each counted from 0 to a total.
 
     Calling it says how far a phase is; the first call of a phase opens it. A total of 0 means that
-    it is not known how long the phase takes. A phase that is an `InBytes` is counted in bytes.
+    it is not known how long the phase takes. A phase that is an `InBytes` is counted in bytes; one
+    that is a `Part` is shown in the line of the longer one that it belongs to.
 
     Args:
         console: where to write; standard error when None.
@@ -62,7 +63,7 @@ class Phases:
         trace: TracebackType | None,
     ) -> None:
         if self._bars is not None:
-            self._bars.stop()
+            self._bars.stop(done=kind is None)
 
     def __call__(self, phase: str, completed: int, total: int) -> None:
         """Say that `completed` of `total` units of `phase` are done."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from rich.console import Console
 
-from sparsegrad_shared.progress import InBytes
+from sparsegrad_shared.progress import InBytes, Part
 from sparsegrad_shared.terminal import mode
 from sparsegrad_shared.terminal.amounts import amount, duration, rate
 from sparsegrad_shared.terminal.mode import Mode
@@ -62,6 +63,43 @@ def test_a_terminal_keeps_a_line_for_each_phase_and_none_is_wrapped() -> None:
     assert "2.5 MB" in last[3]
     assert max(map(len, lines)) <= 80
     assert "a note [with brackets]" in lines
+
+
+def _job(*, terminal: bool) -> list[str]:
+    file = io.StringIO()
+    with Phases(Console(file=file, force_terminal=terminal, width=80)) as phases:
+        phases("uploading", 0, 7)
+        phases(Part("uploading slowly", "uploading"), 3, 7)
+        for group in "abc":
+            for done in range(6):
+                phases(Part(f"summing {group}", "computing"), done, 5)
+        phases("downloading", 0, 1)
+        phases("downloading", 1, 1)
+    return _lines_of(file.getvalue())
+
+
+def test_the_parts_of_a_phase_share_its_line() -> None:
+    lines = [line for line in _job(terminal=True) if line.strip()]
+    for line, name in zip(lines[-3:], ("uploading", "computing", "downloading"), strict=True):
+        assert re.match(rf"{name} .*\d+ s *$", line)
+    assert not {"slowly", "summing"} & set(" ".join(lines[-3:]).split())
+
+
+def test_elsewhere_a_phase_of_parts_says_the_one_at_hand() -> None:
+    *lines, last = _job(terminal=False)
+    assert lines == ["uploading: 0/7", "computing: summing a: 0/5", "downloading: 0/1"]
+    assert last.startswith("downloading: 1/1, ")
+
+
+def test_what_was_cut_short_is_not_shown_as_done() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80)
+    with ExitStack() as stack:
+        stack.enter_context(pytest.raises(KeyboardInterrupt))
+        phases = stack.enter_context(Phases(console))
+        phases(Part("summing", "computing"), 1, 2)
+        raise KeyboardInterrupt
+    assert "summing" in _lines_of(file.getvalue())[-1]
 
 
 @pytest.mark.parametrize("width", [40, 60, 200])
