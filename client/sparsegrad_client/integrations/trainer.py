@@ -19,11 +19,12 @@ give ``optimizer_cls_and_kwargs=(lambda: build_optimizer, {"lr": 1e-3})`` instea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from torch import nn
+from torch import distributed, nn
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -32,6 +33,8 @@ from transformers.training_args import TrainingArguments
 from sparsegrad_shared.errors import InvalidInput
 
 from ..adapters import save_adapter
+from ..fit import BasisFit, Energy
+from ..fit.basis_fit import EVERY
 from ..layers import require_sparse_layers
 from ..optim import MaskedAdam
 from .foundation import Foundation, frozen_names
@@ -48,9 +51,20 @@ class SparseGradCallback(TrainerCallback, ExportableState):
       resume, build the model as before. `Trainer.save_model` after training is not touched.
     * A checkpoint of another basis, engine or pre-trained model is refused, and so is an optimizer
       that cannot train the layers.
+    * Now and then gradients are held against the basis (`BasisFit`): there is a warning when they
+      no longer fit, and what was found is in the `Trainer`'s log history, as
+      ``fit/<group>/energy``, ``…/original`` and ``…/captured``.
+
+    Args:
+        fit_every: steps between two looks at the gradients; None for none.
+
+    Attributes:
+        fit: what was found, once training has begun; None without a look.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fit_every: int | None = EVERY) -> None:
+        self.fit: BasisFit | None = None
+        self._fit_every = fit_every
         # Set while training: what `state` writes into a checkpoint.
         self.foundation: dict[str, str] | None = None
         self._frozen: set[str] = set()
@@ -85,6 +99,11 @@ class SparseGradCallback(TrainerCallback, ExportableState):
             foundation.check_against(saved)
         self.foundation = asdict(foundation)
         self._leave_out(model, frozen_names(model))
+        if self._fit_every is not None:
+            together = distributed.is_initialized() and distributed.get_world_size() > 1
+            ranks = distributed.group.WORLD if together else None
+            self.fit = BasisFit(model, every=self._fit_every, process_group=ranks)
+            self.fit.resume(state.global_step)
 
     def on_step_end(
         self,
@@ -93,7 +112,10 @@ class SparseGradCallback(TrainerCallback, ExportableState):
         control: TrainerControl,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        """Look whether a block moved, after which there is more for a checkpoint to hold."""
+        """Look whether the basis fits, and whether a block moved: a checkpoint then holds more."""
+        sample = self.fit.step() if self.fit else None
+        if sample:
+            state.log_history.append(_fit_log(sample) | {"step": state.global_step})
         model = kwargs["model"]
         frozen = frozen_names(model)
         if frozen != self._frozen:
@@ -119,6 +141,8 @@ class SparseGradCallback(TrainerCallback, ExportableState):
     ) -> None:
         """Put an adapter into the output folder; whole models can be saved again."""
         model = kwargs["model"]
+        if self.fit is not None:
+            self.fit.close()
         self.foundation = None
         self._leave_out(model, set())
         _save_adapter(model, args, state, ".")
@@ -129,6 +153,18 @@ class SparseGradCallback(TrainerCallback, ExportableState):
             before = set(model._keys_to_ignore_on_save or ()) - self._frozen
             model._keys_to_ignore_on_save = before | frozen
         self._frozen = frozen
+
+
+def _fit_log(sample: Mapping[str, Energy]) -> dict[str, float]:
+    return {
+        f"fit/{group}/{name}": share
+        for group, energy in sample.items()
+        for name, share in (
+            ("energy", energy.top_share),
+            ("original", energy.original_share),
+            ("captured", energy.captured_share),
+        )
+    }
 
 
 def _save_adapter(

@@ -278,3 +278,40 @@ def test_an_optimizer_that_cannot_train_the_layers_is_refused(tmp_path: Path) ->
     trainer = trainer_for(model, tmp_path, SparseGradCallback(), optimizer=optimizer)
     with pytest.raises(InvalidInput, match=r"got a AdamW.*build_optimizer\(model\)"):
         trainer.train()
+
+
+def _fits(trainer: Trainer) -> dict[int, dict[str, float]]:
+    return {
+        entry["step"]: {name: value for name, value in entry.items() if name.startswith("fit/")}
+        for entry in trainer.state.log_history
+        if any(name.startswith("fit/") for name in entry)
+    }
+
+
+@engines
+def test_gradients_are_held_against_the_basis_and_logged(engine: str, tmp_path: Path) -> None:
+    config = SparseGradConfig(block=(5, 3), engine=engine)  # type: ignore[arg-type]
+    callback = SparseGradCallback(fit_every=3)
+    trainer = trainer_for(sparse_bert(config), tmp_path, callback)
+    trainer.train()
+    found = _fits(trainer)
+    assert list(found) == [1, 2, 3, 4, 6, 8]
+    for shares in found.values():
+        for group in BERT_GROUPS:
+            energy, captured = (shares[f"fit/{group}/{name}"] for name in ("energy", "captured"))
+            assert 0 < energy < captured == pytest.approx(1)
+    assert callback.fit is not None
+    assert callback.fit.groups["output"].energy is not None
+    assert all(layer.observer is None for layer in sparse_layers(trainer.model).values())
+
+    resumed = trainer_for(sparse_bert(config), tmp_path, SparseGradCallback(fit_every=3))
+    resumed.train(resume_from_checkpoint=str(_checkpoint(tmp_path)))
+    assert _fits(resumed) == found
+
+
+def test_without_a_look_nothing_is_logged(tmp_path: Path) -> None:
+    callback = SparseGradCallback(fit_every=None)
+    trainer = trainer_for(sparse_bert(_config()), tmp_path, callback)
+    trainer.train()
+    assert _fits(trainer) == {}
+    assert callback.fit is None
