@@ -16,6 +16,7 @@ from sparsegrad_shared.search import BasisQuery
 from ..api.dependencies import CatalogOf
 from ..auth.principal import EVERY_NAMESPACE
 from ..catalog import search
+from .basis_views import server_snippet
 from .complaints import by_field
 from .rendering import page
 from .visitors import Viewer, page_router
@@ -50,6 +51,9 @@ def list_bases(request: Request, principal: Viewer, catalog: CatalogOf) -> HTMLR
         filters=[name for name in FILTERS if asked.get(name)],
         complaints=complaints,
         bases=found.bases,
+        # With no basis at all there is nothing to search in.
+        searchable=bool(asked or found.bases),
+        server=server_snippet(str(request.base_url).rstrip("/")),
         models=models,
         datasets=datasets,
         everywhere=principal.namespace == EVERY_NAMESPACE,

@@ -10,6 +10,11 @@ from typing import Any
 from sparsegrad_shared.bases import BasisGroup, BasisManifest, BasisVersion
 from sparsegrad_shared.report import BasisReport, GroupReport, Spectrum
 
+from .words import number, plural
+
+_LISTED = 3  # groups that a list names one by one
+_CLASSIFIER = "ForSequenceClassification"  # how the architectures of classifiers end
+
 
 @dataclass(frozen=True)
 class GroupView:
@@ -26,7 +31,7 @@ class GroupView:
     @property
     def shape(self) -> str:
         """Rows by columns of a weight."""
-        return f"{self.about.d_out} \N{MULTIPLICATION SIGN} {self.about.d_in}"
+        return shape_of(self.about)
 
     @property
     def gain(self) -> float | None:
@@ -81,6 +86,21 @@ class Snippets:
     server: str
 
 
+def shape_of(group: BasisGroup) -> str:
+    """Rows by columns of a group's weights."""
+    return f"{number(group.d_out)} \N{MULTIPLICATION SIGN} {number(group.d_in)}"
+
+
+def shapes_of(manifest: BasisManifest) -> str:
+    """A basis's groups with their shapes, or, of many, how many there are of each."""
+    groups = manifest.groups
+    if len(groups) <= _LISTED:
+        return ", ".join(f"{group.name} {shape_of(group)}" for group in groups)
+    shapes = {shape_of(group) for group in groups}
+    all_alike = next(iter(shapes)) if len(shapes) == 1 else plural(len(shapes), "shape")
+    return f"{plural(len(groups), 'group')} of {all_alike}"
+
+
 def size_of(manifest: BasisManifest) -> int:
     """Bytes of a basis's files."""
     return sum(entry.bytes for entry in manifest.files())
@@ -121,7 +141,8 @@ def group_of(manifest: BasisManifest, report: BasisReport, name: str | None) -> 
 
 def snippets_of(basis: BasisVersion, server: str) -> Snippets:
     """How to use a basis with its own name, on the server at that address."""
-    model = shlex.quote(basis.manifest.model.id)
+    model = basis.manifest.model
+    label = " --label-column label" if model.architecture.endswith(_CLASSIFIER) else ""
     return Snippets(
         python=(
             "from sparsegrad_client import (\n"
@@ -132,9 +153,15 @@ def snippets_of(basis: BasisVersion, server: str) -> Snippets:
             "optimizer = build_optimizer(model, lr=1e-3, head_lr=5e-4)"
         ),
         train=(
-            f"sparsegrad-client train --model {model} \\\n"
+            "sparsegrad-client train \\\n"
+            f"  --model {shlex.quote(model.id)} \\\n"
             f"  --basis {basis.name}@{basis.version} \\\n"
-            "  --dataset train.tsv --output adapter"
+            f"  --dataset train.tsv{label} --output adapter"
         ),
-        server=f"export SPARSEGRAD_SERVER={shlex.quote(server)}\nexport SPARSEGRAD_TOKEN=sg_…",
+        server=server_snippet(server),
     )
+
+
+def server_snippet(server: str) -> str:
+    """What the client has to know of the server at an address, and of who asks."""
+    return f"export SPARSEGRAD_SERVER={shlex.quote(server)}\nexport SPARSEGRAD_TOKEN=sg_…"

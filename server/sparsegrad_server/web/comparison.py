@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
 from fastapi import Query, Request
@@ -15,13 +16,15 @@ from sparsegrad_shared.search import BasisQuery
 
 from ..api.dependencies import CatalogOf, ComparisonsOf
 from ..catalog import Catalog, bases, search
-from . import comparison_views
+from . import comparison_views, words
 from .rendering import page
 from .visitors import Viewer, page_router
 
 PROPOSED = 100  # versions that the fields propose
+OFFERED = 8  # bases to compare with, once one is chosen
+PATH = "/compare"
 
-router = page_router(prefix="/compare")
+router = page_router(prefix=PATH)
 Text = Annotated[str, Query(max_length=300)]
 
 
@@ -47,8 +50,9 @@ async def compare(
         except Overloaded:
             raise
         except InvalidInput as error:  # nothing in common, or shapes that differ
-            complaints["b"] = f"{error.message}."
+            complaints["b"] = words.sentence(error.message)
     proposals = await run_sync(_proposals, catalog, principal.namespace)
+    offers = await run_sync(_offers, catalog, principal.namespace, asked, found)
     status = InvalidInput.status if complaints else 200
     return await run_sync(
         lambda: page(
@@ -59,6 +63,7 @@ async def compare(
             complaints=complaints,
             found=found,
             proposals=proposals,
+            offers=offers,
             groups=comparison_views.groups_of(found["a"], difference) if difference else [],
             chosen=group,
         )
@@ -78,7 +83,7 @@ def _resolve(
                 row = bases.resolve(session, BasisReference.parse(text), namespace)
                 found[field] = bases.describe(session, [row])[0]
             except SparseGradError as error:
-                complaints[field] = f"{error.message[:1].upper()}{error.message[1:]}."
+                complaints[field] = words.sentence(error.message)
     return found
 
 
@@ -86,3 +91,17 @@ def _proposals(catalog: Catalog, namespace: str) -> list[str]:
     with catalog.reading() as session:
         newest = search.search(session, BasisQuery(limit=PROPOSED), namespace).bases
     return [str(basis) for basis in newest]
+
+
+def _offers(
+    catalog: Catalog, namespace: str, asked: dict[str, str], found: dict[str, BasisVersion]
+) -> list[tuple[BasisVersion, str]]:
+    """What the one basis that was chosen can be compared with, each with the address of it."""
+    if len(found) != 1 or all(asked.values()):
+        return []
+    (chosen,) = found.values()
+    query = BasisQuery(model=chosen.manifest.model.id, limit=PROPOSED)
+    with catalog.reading() as session:
+        alike = search.search(session, query, namespace).bases
+    others = [other for other in alike if comparison_views.comparable(chosen, other)]
+    return [(other, f"{PATH}?{urlencode({'a': chosen, 'b': other})}") for other in others[:OFFERED]]

@@ -69,6 +69,15 @@ class GroupView:
         return {side.name: side.angles for side in self.sides}
 
 
+def comparable(a: BasisVersion, b: BasisVersion) -> bool:
+    """Whether two bases differ, and have a group of one name and shape in common."""
+    ours, theirs = (
+        {(group.name, group.d_out, group.d_in) for group in basis.manifest.groups}
+        for basis in (a, b)
+    )
+    return a.digest != b.digest and not ours.isdisjoint(theirs)
+
+
 def groups_of(a: BasisVersion, difference: BasisDifference) -> list[GroupView]:
     """The groups of both bases, in the order of `a`."""
     about = {group.name: group for group in a.manifest.groups}

@@ -15,15 +15,28 @@ from typing import Any
 Json = Mapping[str, Any]
 
 STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-code { font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
-h2 { margin-top: 2.5rem; text-transform: capitalize; }
-details { border: 1px solid #8885; border-radius: 6px; margin: .5rem 0; padding: .5rem .75rem; }
+:root { color-scheme: light dark; --line: light-dark(#e3e4e1, #2d323d);
+  --surface: light-dark(#fff, #1a1d24); --muted: light-dark(#5c6370, #a4abb9); }
+body { font: 1rem/1.55 system-ui, sans-serif; max-width: 64rem; margin: 0 auto;
+  padding: 2.25rem 1rem 4rem; color: light-dark(#1c1e24, #e9ebf0);
+  background: light-dark(#f8f8f6, #121419); }
+a { color: light-dark(#3d56c5, #9fb0ff); text-underline-offset: .2em; }
+:focus-visible { outline: 2px solid light-dark(#3d56c5, #9fb0ff); outline-offset: 2px; }
+code { font: .9em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+h1 { font-size: 1.9rem; letter-spacing: -.015em; margin: .35rem 0 .6rem; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; }
+h2, nav a { text-transform: capitalize; }
+h4 { margin: 1rem 0 .25rem; font-size: .9rem; color: var(--muted); }
+nav { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; margin-top: 1.25rem; }
+details { background: var(--surface); border: 1px solid var(--line); border-radius: 8px;
+  margin: .4rem 0; padding: .6rem .9rem; overflow-x: auto; }
+details:target { border-color: light-dark(#3d56c5, #9fb0ff); }
 summary { cursor: pointer; }
-summary b { display: inline-block; min-width: 4.5rem; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .2rem .75rem .2rem 0; }
+summary b { display: inline-block; min-width: 4.5rem; font-size: .85rem; }
+summary span { color: var(--muted); padding-left: .5rem; }
+table { border-collapse: collapse; width: 100%; font-size: .9375rem; }
+th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0;
+  border-top: 1px solid var(--line); }
 """.strip()
 
 
@@ -43,11 +56,12 @@ def render_reference(openapi: Json) -> str:
     title = escape(f"{info['title']}, version {info['version']}")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><h1>{title}</h1>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{STYLE}</style></head><body><header>"
+        f'<a href="/">SparseGrad</a><h1>{title}</h1></header><main>'
         '<p>As a document for programs: <a href="openapi.json">openapi.json</a>. '
         "Send a token with each request: <code>Authorization: Bearer sg_…</code>.</p>"
-        f"{''.join(_sections(openapi))}</body></html>"
+        f"{''.join(_sections(openapi))}</main></body></html>"
     )
 
 
@@ -57,11 +71,18 @@ def _sections(openapi: Json) -> Iterator[str]:
         for method, operation in methods.items():
             tag = operation.get("tags", ["other"])[0]
             by_tag.setdefault(tag, []).append(_operation(method, path, operation))
+    yield '<nav aria-label="Parts">'
+    yield from (f'<a href="#part-{escape(tag)}">{escape(tag)}</a>' for tag in (*by_tag, "schemas"))
+    yield "</nav>"
     for tag, operations in by_tag.items():
-        yield f"<h2>{escape(tag)}</h2>{''.join(operations)}"
-    yield "<h2>schemas</h2>"
+        yield f"{_heading(tag)}{''.join(operations)}"
+    yield _heading("schemas")
     for name, schema in sorted(openapi.get("components", {}).get("schemas", {}).items()):
         yield _schema(name, schema)
+
+
+def _heading(part: str) -> str:
+    return f'<h2 id="part-{escape(part)}">{escape(part)}</h2>'
 
 
 def _operation(method: str, path: str, operation: Json) -> str:
@@ -80,7 +101,7 @@ def _operation(method: str, path: str, operation: Json) -> str:
     body = operation.get("requestBody")
     return (
         f"<details><summary><b>{escape(method.upper())}</b> <code>{escape(path)}</code> "
-        f"{escape(operation.get('summary', ''))}</summary>"
+        f"<span>{escape(operation.get('summary', ''))}</span></summary>"
         f"<p>{escape(operation.get('description', ''))}</p>"
         + _table("Parameters", parameters)
         + (f"<p>Body: {_content(body)}. {escape(body.get('description', ''))}</p>" if body else "")

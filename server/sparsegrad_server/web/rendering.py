@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from .. import context
 from ..auth.principal import Principal
 from . import words
-from .basis_views import size_of
+from .basis_views import shapes_of, size_of
 from .navigation import items_for
 from .static_files import address
 
@@ -74,6 +74,7 @@ def environment() -> Environment:
     templates.globals["asset"] = address
     templates.filters |= words.FILTERS
     templates.filters["basis_size"] = size_of
+    templates.filters["basis_shapes"] = shapes_of
     return templates
 
 

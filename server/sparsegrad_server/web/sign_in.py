@@ -9,10 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from sparsegrad_shared.errors import Forbidden, Overloaded, SparseGradError, Unauthenticated
+from sparsegrad_shared.errors import Forbidden, Overloaded, Unauthenticated
 
 from ..api.dependencies import CatalogOf, GateOf, admit
 from ..auth import sessions
+from . import words
 from .forms import FormOf
 from .rendering import page
 from .visitors import SIGN_IN, forget, local, remember, same_origin, session_of
@@ -41,7 +42,7 @@ def sign_in(request: Request, form: FormOf, gate: GateOf, catalog: CatalogOf) ->
         principal = admit(*gate.enter(secret, address, now, time.monotonic()))
         principal.require("read")
     except (Unauthenticated, Forbidden, Overloaded) as error:
-        return _form(request, after, _sentence(error), error.status, error.retry_after)
+        return _form(request, after, words.sentence(error.message), error.status, error.retry_after)
     with catalog.writing() as session:
         begun = sessions.begin(session, principal, now)
     answer = RedirectResponse(local(after), status_code=303)
@@ -73,7 +74,3 @@ def _form(
     if status == Unauthenticated.status:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
-
-
-def _sentence(error: SparseGradError) -> str:
-    return f"{error.message[:1].upper()}{error.message[1:]}."

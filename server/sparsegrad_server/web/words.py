@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 NONE = "\N{EN DASH}"  # where there is no value
+_LONG = 10_000  # the least number whose thousands stand apart
+_WORD_FIRST = re.compile(r"[a-z]+(?=[ ,;:])")  # and no name, such as team/x
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 _AGES = (
     ("year", 31_557_600),
@@ -71,13 +74,22 @@ def percent(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """A number with its thousands apart."""
+    """A whole number; from five digits on, with its thousands apart."""
+    if abs(value) < _LONG:
+        return f"{value:.0f}"
     return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def plural(count: int, word: str) -> str:
     """How many there are of something that takes an s."""
     return f"{number(count)} {word}{'' if count == 1 else 's'}"
+
+
+def sentence(message: str) -> str:
+    """An error's message as a sentence: a capital letter, unless a name is first, and a stop."""
+    if _WORD_FIRST.match(message):
+        message = f"{message[:1].upper()}{message[1:]}"
+    return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
 def short(digest: str) -> str:
@@ -95,5 +107,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "percent": percent,
     "number": number,
     "plural": plural,
+    "sentence": sentence,
     "short": short,
 }

@@ -65,7 +65,7 @@ def test_the_page_runs_nothing_and_asks_no_other_host(answer: httpx.Response) ->
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(page.tags)
     assert not [name for name in page.attributes if name.startswith("on") or name == "style"]
     assert set(page.addresses) >= {"openapi.json"}
-    assert all(re.fullmatch(r"openapi\.json|#[\w.-]+", to) for to in page.addresses)
+    assert all(re.fullmatch(r"/|openapi\.json|#[\w.-]+", to) for to in page.addresses)
 
 
 def test_the_policy_allows_the_page_s_own_style_and_nothing_else(answer: httpx.Response) -> None:

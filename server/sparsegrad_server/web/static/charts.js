@@ -48,6 +48,9 @@ function isPower(value) {
   return Math.abs(power - Math.round(power)) < 1e-6;
 }
 
+/** A value in the legend; nothing while no point is pointed at. */
+const said = (value, read) => (value === null || value === undefined ? "" : read(value));
+
 const DIGITS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 function powerOf(value) {
   const power = Math.round(Math.log10(value));
@@ -80,7 +83,7 @@ export function drawLines(element, { data, lines, x, y, read, height = HEIGHT })
         scales: { x: scaleOf(x), y: scaleOf(y) },
         axes: [axisOf(x, 2, 34), axisOf(y, 3, 60)],
         series: [
-          { label: x.label, value: (_chart, value) => (value === null ? "–" : (x.format ?? String)(value)) },
+          { label: x.label, value: (_chart, value) => said(value, x.format ?? String) },
           ...lines.map((label, place) => ({
             label,
             stroke: colour(KINDS[place]),
@@ -88,7 +91,7 @@ export function drawLines(element, { data, lines, x, y, read, height = HEIGHT })
             dash: place === 1 ? [7, 4] : [],
             spanGaps: true,
             points: { show: false },
-            value: (_chart, value) => (value === null || value === undefined ? "–" : read(value)),
+            value: (_chart, value) => said(value, read),
           })),
         ],
         cursor: { drag: { x: false, y: false } },

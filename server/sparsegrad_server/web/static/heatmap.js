@@ -6,6 +6,8 @@ const MAP_BINS = 64; // along an axis, at most: as the report has it
 const TOP_LEVEL = 255; // all the energy
 const LEVELS_PER_DECADE = 20;
 const LEAST_DECADES = 1; // of the colour scale, so that round-off does not look like structure
+const MOST_DECADES = 7; // so that one bin with next to nothing does not flatten the others
+const DARKEST = 0.01; // share of the bins that have the darkest colour, or less than it
 const EDGE = 0.16; // of the width, for the counts
 const GAP = 0.015;
 
@@ -86,6 +88,14 @@ function drawCounts(context, counts, sizes, most, side, upright) {
   });
 }
 
+/** The colour scale of several matrices: from what few bins are below, to the highest. */
+function scaleOf(values) {
+  const known = values.filter(Number.isFinite).sort((a, b) => a - b);
+  const high = known.at(-1) ?? 0;
+  const low = known[Math.floor(DARKEST * known.length)] ?? 0;
+  return { low: Math.min(Math.max(low, high - MOST_DECADES), high - LEAST_DECADES), high };
+}
+
 const highest = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
 
 function drawOne(canvas, matrix, values, scale) {
@@ -124,12 +134,11 @@ export function drawSample(sample, canvases) {
     matrix: sample[kind],
     values: densities(sample[kind]),
   }));
-  const known = kinds.flatMap(({ values }) => values.flat()).filter(Number.isFinite);
-  const high = highest(known);
-  const low = Math.min(-highest(known.map((value) => -value)), high - LEAST_DECADES);
-  canvases.range.textContent = `, ${Math.round(10 ** (high - low)).toLocaleString("en")} times as much`;
+  const scale = scaleOf(kinds.flatMap(({ values }) => values.flat()));
+  const times = Number((10 ** (scale.high - scale.low)).toPrecision(2)).toLocaleString("en");
+  canvases.range.textContent = `, ${times} times as much or more`;
   const draw = () => {
-    for (const { canvas, matrix, values } of kinds) drawOne(canvas, matrix, values, { low, high });
+    for (const { canvas, matrix, values } of kinds) drawOne(canvas, matrix, values, scale);
     drawLegend(canvases.legend);
   };
   const resized = new ResizeObserver(draw);
