@@ -86,8 +86,8 @@ def test_a_namespace_without_bases_is_told_how_to_make_one(visitors: Visitors) -
     with visitors.open("read", namespace="empty") as visit:
         page = visit.go("/bases")
         expect(page.get_by_role("heading", name="No basis yet")).to_be_visible()
-        expect(page.locator("pre")).to_contain_text("sparsegrad-client calibrate")
-        expect(page.locator("pre")).to_contain_text("--name empty/")
+        expect(page.locator("#calibrate")).to_contain_text("sparsegrad-client calibrate")
+        expect(page.locator("#calibrate")).to_contain_text("--name empty/")
 
 
 def _titles(page: Page) -> Locator:
