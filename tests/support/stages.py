@@ -66,4 +66,4 @@ def operator(folder: Path) -> Iterator[Stage]:
 
 STAGES = {"sharing": team, "operating": operator, "backup": operator, "security": operator}
 # They go on from where the tutorial ends.
-AFTER_TUTORIAL = ("adapters", "choosing", "peft", "reports", "trainer")
+AFTER_TUTORIAL = ("adapters", "choosing", "fit", "peft", "reports", "trainer")

@@ -36,8 +36,8 @@ from .energy import Energy, energy_of, total_of
 from .judgement import BasisMisfit, GroupFitness, Misfit
 from .observation import Observation
 
-EVERY = 100  # steps; ``docs/fit.md`` has what a sample costs
-FIRST = (1, 2, 4, 8, 16, 32)  # and these steps
+EVERY = 200  # steps; ``docs/fit.md`` has what a sample costs
+FIRST = (1, 2, 4, 8, 16, 32, 64, 128)  # and these steps
 
 
 class BasisFit:
