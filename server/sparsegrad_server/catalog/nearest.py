@@ -12,6 +12,7 @@ from .tables import VersionRow
 
 _LOOKED_AT = 500  # names, the newest: a message is not worth a longer search
 _SHOWN = 3
+_ALIKE = 0.75  # of 1: names of one namespace have its letters in common, and are alike for that
 
 
 def nearest_names(session: Session, name: str, namespace: str) -> list[str]:
@@ -29,4 +30,5 @@ def nearest_names(session: Session, name: str, namespace: str) -> list[str]:
         .order_by(func.max(VersionRow.created).desc())
         .limit(_LOOKED_AT)
     )
-    return get_close_matches(name, [f"{row.namespace}/{row.name}" for row in found], n=_SHOWN)
+    names = [f"{row.namespace}/{row.name}" for row in found]
+    return get_close_matches(name, names, n=_SHOWN, cutoff=_ALIKE)

@@ -72,13 +72,13 @@ def worker(
 
     Example: sparsegrad-server cluster worker --scheduler tls://10.0.0.5:8786
     """
-    from sparsegrad_shared.errors import InvalidInput
+    from sparsegrad_shared.errors import WrongUsage
 
     from ..jobs.executors.memory import worker_memory
 
     settings = settings_from(data=data, dask_scheduler=address)
     if settings.dask_scheduler is None:
-        raise InvalidInput("expected --scheduler or SPARSEGRAD_DASK_SCHEDULER: tls://host:port")
+        raise WrongUsage("expected --scheduler or SPARSEGRAD_DASK_SCHEDULER: tls://host:port")
     options = [settings.dask_scheduler, "--protocol", "tls", "--nthreads", "1"]
     memory = ["--memory-limit", str(worker_memory(settings))]
     _become("worker", options + memory + _host(host), settings)

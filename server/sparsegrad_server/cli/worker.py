@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from sparsegrad_shared.errors import Unavailable
+
 from .options import Data, configure_logs, settings_from
 
 
@@ -36,7 +38,6 @@ def worker(
     configure_logs(settings)
     if healthcheck:
         if not is_alive(settings):
-            typer.echo("error: no sign of life from this machine's worker", err=True)
-            raise typer.Exit(1)
+            raise Unavailable("no sign of life from this machine's worker")
         return
     raise typer.Exit(run_worker(settings, until_input_ends=until_input_ends))

@@ -118,6 +118,35 @@ def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path) -> None:
             assert re.search(rf"^error: .*{said}", line), line
 
 
+def test_every_result_is_one_json_document(tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path / "data"), "--json")
+
+    def document(*arguments: str) -> object:
+        done = run(*arguments, *data)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        return json.loads(done.stdout)
+
+    made = document("token", "create", "--namespace", "team", "--days", "1")
+    assert isinstance(made, dict)
+    assert set(made) == {"id", "name", "namespace", "scope", "expires", "token"}
+    assert document("token", "revoke", made["id"], "--yes") == {
+        "revoked": made["id"],
+        "name": "team-read",
+    }
+    audited = document("audit", "--limit", "1")
+    assert isinstance(audited, list)
+    assert [entry["action"] for entry in audited] == ["token revoke"]
+    settings = document("settings")
+    assert isinstance(settings, list)
+    assert {tuple(setting) for setting in settings} == {("variable", "value", "from")}
+    checked = document("check")
+    assert isinstance(checked, dict)
+    assert set(checked) == {"findings", "looked_at", "spare"}
+    assert checked["findings"] == []
+    freed = document("gc", "--yes")
+    assert freed == {"dry_run": False, "bytes": 0, "things": [], "left_alone": []}
+
+
 def test_a_wrong_variable_is_called_by_its_name(tmp_path: Path) -> None:
     answer = run("token", "list", SPARSEGRAD_DATA=str(tmp_path), SPARSEGRAD_PORT="much")
     assert answer.returncode == FAILED
