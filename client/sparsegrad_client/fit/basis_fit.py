@@ -15,6 +15,7 @@ gradient accumulation that of a step's first batch. Between samples the layers a
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
@@ -82,7 +83,7 @@ class BasisFit:
         self._every = every
         self._ranks = Ranks(process_group, self._layers[0].coordinates.device)
         self._on_misfit = on_misfit or self._warn
-        self._steps = 0
+        self._steps = self._since = 0
         self._observations: list[Observation] = []
         self._energies: dict[str, list[Energy]] = {}
         self._watch_when_due()
@@ -118,10 +119,15 @@ class BasisFit:
         self._watch_when_due()
         return sample or None
 
-    def resume(self, steps: int) -> None:
-        """Go on from a checkpoint, made after so many steps."""
+    def resume(self, steps: int, *, since: int = 0) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            steps: optimizer steps that are behind.
+            since: after how many of them the training began in this basis.
+        """
         self.close()
-        self._steps = steps
+        self._steps, self._since = steps, since
         self._watch_when_due()
 
     def close(self) -> None:
@@ -131,7 +137,8 @@ class BasisFit:
         self._observations, self._energies = [], {}
 
     def _is_due(self, step: int) -> bool:
-        return step in FIRST or step % self._every == 0
+        of_basis = step - self._since
+        return of_basis in FIRST or of_basis % self._every == 0
 
     def _watch_when_due(self) -> None:
         if not self._is_due(self._steps + 1):
@@ -153,7 +160,7 @@ class BasisFit:
         self._observations, self._energies = [], {}
         if self._ranks.count > 1:
             energies = self._summed(energies)
-        return {name: energy for name, energy in energies.items() if energy.total}
+        return {name: energy for name, energy in energies.items() if 0 < energy.total < math.inf}
 
     def _summed(self, energies: Mapping[str, Energy]) -> dict[str, Energy]:
         """Over all ranks."""

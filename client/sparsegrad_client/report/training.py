@@ -39,7 +39,13 @@ def outcome_rows(outcome: Outcome, metric: Metric) -> list[Row]:
 def _basis_rows(change: Recalibrated | None) -> list[Row]:
     if change is None:
         return []
-    return [(f"basis, from step {change.step} on", change.before, change.after)]
+    rows: list[Row] = [(f"basis, from step {change.step} on", change.before, change.after)]
+    if len(change.energies) <= MOST_GROUPS:
+        rows += [
+            (f"energy when calibrated, {name}", share_text(before), share_text(after))
+            for name, (before, after) in change.energies.items()
+        ]
+    return rows
 
 
 def _fit_rows(fits: Mapping[str, Fit]) -> list[Row]:

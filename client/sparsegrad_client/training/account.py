@@ -113,7 +113,7 @@ class Account:
         recorder: the record.
         model: the sparse model.
         fit: the watch over the model's gradients; this calls its `step`.
-        steps: steps of the run that are behind.
+        steps: steps of the run that are behind, in another basis.
         seconds: what they took.
     """
 
@@ -133,7 +133,7 @@ class Account:
         self._known: set[str] = set()
         self._steps = steps
         self._began = monotonic() - seconds
-        fit.resume(steps)
+        fit.resume(steps, since=steps)
 
     def step(self, step: Step) -> tuple[Misfit, ...]:
         """Note an optimizer step; the groups that it showed not to fit any more."""

@@ -173,7 +173,8 @@ class _Run:
         """Make the next version of the basis, and train in it from where the switch was."""
         model = self.task.model
         self.losses = list(switch.losses)
-        seconds = read_record(self.output).of(StepLine)[-1].seconds
+        record = read_record(self.output)
+        seconds = record.of(StepLine)[-1].seconds
         with _taken_up_again(self.output):
             after = self._recalibrated(basis, switch, recalibration)
             with BasisFit(model) as fit, Recorder.resume(self.output, switch.step) as recorder:
@@ -186,7 +187,10 @@ class _Run:
                     before=switch.shown,
                     after=str(after),
                     misfits=switch.misfits,
-                    energies={name: group.calibration for name, group in fit.groups.items()},
+                    energies={
+                        name: (record.run.groups[name].calibration, group.calibration)
+                        for name, group in fit.groups.items()
+                    },
                 )
                 return self._finish(account, fit, switch.before, recalibrated)
 

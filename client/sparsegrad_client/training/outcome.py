@@ -36,14 +36,14 @@ class Recalibrated:
         before: the basis before.
         after: the basis since.
         misfits: why, a line for each group.
-        energies: the new basis's held-out energies, by group.
+        energies: held-out energies of the basis before and of the one after, by group.
     """
 
     step: int
     before: str
     after: str
     misfits: tuple[str, ...]
-    energies: dict[str, float | None]
+    energies: dict[str, tuple[float | None, float | None]]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sparsegrad_client.report.training import MOST_GROUPS, outcome_rows
 from sparsegrad_client.training.evaluation import Evaluation
-from sparsegrad_client.training.outcome import Fit, Outcome
+from sparsegrad_client.training.outcome import Fit, Outcome, Recalibrated
 
 FITS = Fit(density=0.01, energy=0.62, original=0.4, calibration=0.7, misfit=None)
 MISFIT = Fit(density=0.01, energy=0.31, original=0.44, calibration=0.7, misfit=150)
@@ -51,3 +51,10 @@ def test_of_many_groups_those_that_do_not_fit_are_named() -> None:
 def test_a_basis_without_a_judgement_is_no_misfit() -> None:
     rows = _rows(replace(OUTCOME, fits={"up": replace(FITS, calibration=None)}))
     assert rows["energy in the largest 1%, up"] == ["-", "62.0%"]
+
+
+def test_a_change_of_basis_stands_there_with_both_energies() -> None:
+    change = Recalibrated(16, "team/a@1", "team/a@2", ("why",), {"up": (0.7, 0.8)})
+    rows = _rows(replace(OUTCOME, recalibrated=change))
+    assert rows["basis, from step 16 on"] == ["team/a@1", "team/a@2"]
+    assert rows["energy when calibrated, up"] == ["70.0%", "80.0%"]

@@ -26,6 +26,7 @@ from sparsegrad_client.training.record import (
     BasisLine,
     EndLine,
     EvaluationLine,
+    FitLine,
     MisfitLine,
     StepLine,
     read_record,
@@ -131,9 +132,10 @@ def test_a_training_leaves_a_basis_that_does_not_fit_and_loses_nothing(
     assert change.after == str(theirs).replace("@1", "@2")
     assert change.misfits == tuple(map(str, told))
     for misfit in told:
-        energy = change.energies[misfit.group]
-        assert energy is not None
-        assert energy > misfit.energy
+        was, now = change.energies[misfit.group]
+        assert was == misfit.calibration
+        assert now is not None
+        assert now > misfit.energy
 
     record = read_record(tmp_path / "out")
     assert [line.step for line in record.of(StepLine)] == list(range(1, STEPS + 1))
@@ -142,7 +144,10 @@ def test_a_training_leaves_a_basis_that_does_not_fit_and_loses_nothing(
     assert seconds == sorted(seconds)
     (changed,) = record.of(BasisLine)
     assert (changed.step, changed.basis.reference) == (MISFIT_AT, change.after)
-    assert changed.calibration == change.energies
+    assert changed.calibration == {name: now for name, (_, now) in change.energies.items()}
+    since = [line.step - MISFIT_AT for line in record.of(FitLine) if line.step > MISFIT_AT]
+    assert since == [1, 2, 4]
+    assert outcome.fits.keys() == change.energies.keys()
     assert {line.group for line in record.of(MisfitLine)} == {misfit.group for misfit in told}
     assert [line.step for line in record.of(EvaluationLine)] == [0, STEPS]
     assert record.of(EndLine)
