@@ -54,6 +54,10 @@ def test_a_server_that_is_down_is_named(run: Run) -> None:
         (("calibrate", "--model", "m", "--dataset", "rows.tsv"), "there is no file rows.tsv"),
         (("calibrate", "--model", "./nowhere"), "expected a folder that holds a model"),
         ((*TRAIN, "--dataset", "rows.csv"), "there is no file rows.csv"),
+        (
+            (*TRAIN, "--dataset", "rows.csv", "--recalibrate-name", "team/next"),
+            "--recalibrate-name says what --recalibrate publishes: give that too",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(run: Run, arguments: tuple[str, ...], said: str) -> None:
