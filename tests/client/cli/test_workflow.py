@@ -15,7 +15,12 @@ import pytest
 import torch
 from support.commands import Run
 from support.servers import RunningServer
-from transformers import AutoModelForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+)
 
 from sparsegrad_client import SparseGradConfig, fetch_basis, load_adapter
 from sparsegrad_client.adapters import read_adapter
@@ -173,3 +178,43 @@ def test_an_interrupted_calibration_says_how_to_go_on_and_does(
     resumed = on_server(*calibrate, "--resume", calibration)
     assert resumed.returncode == 0, resumed.stderr
     assert "basis   team/interrupted@1" in resumed.stdout
+
+
+def test_a_basis_of_another_model_is_left_for_its_next_version(
+    on_server: Run, tmp_path: Path, minilm_folder: str
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        config = BertConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=64,
+            initializer_range=0.2,
+        )
+        BertModel(config).save_pretrained(tmp_path / f"model-{seed}")
+        tokenizer.save_pretrained(tmp_path / f"model-{seed}")
+    rows = [("A fine film.", "good"), ("Dull from start to end.", "bad")] * 40
+    (tmp_path / "films.tsv").write_text(
+        "text\tverdict\n" + "".join(f"{text}\t{label}\n" for text, label in rows)
+    )
+    data = ("-d", "films.tsv", "--label-column", "verdict", "--batch-size", "4")
+    steps = ("--steps", "6", "--held-out", "3")
+    made = on_server("calibrate", "-m", "model-2", *data, *steps, "--name", "team/foreign")
+    assert made.returncode == 0, made.stderr
+    train = ("train", "-m", "model-1", "-b", "team/foreign@1", *data, "--epochs", "2")
+    trained = on_server(*train, "--output", "out", "--recalibrate")
+    assert trained.returncode == 0, trained.stderr
+    assert "the basis no longer fits group " in trained.stderr
+    assert re.search(r"team/foreign@1\W+team/foreign@2", trained.stdout)
+    assert "before   out/recalibration/adapter" in trained.stdout
+    adapters = [
+        read_adapter(tmp_path / "out" / part) for part in ("recalibration/adapter", "adapter")
+    ]
+    assert [adapter.basis_reference for adapter in adapters] == ["team/foreign@1", "team/foreign@2"]
+    shown = on_server("bases", "show", "team/foreign@2").stdout
+    assert "recalibrated" in shown
+    again = on_server(*train, "--output", "out", "--recalibrate")
+    assert "expected a new or empty folder" in again.stderr
