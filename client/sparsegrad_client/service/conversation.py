@@ -14,6 +14,7 @@ moment do not come back at one.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -138,7 +139,7 @@ def converse(
 
 def unreachable(failure: httpx.TransportError, url: str) -> ServerUnreachable:
     """What a failed connection means to a user."""
-    reason = str(failure) or type(failure).__name__
+    reason = re.sub(r"^\[Errno -?\d+\] ", "", str(failure)) or type(failure).__name__
     return ServerUnreachable(
         f"no answer from the server at {url}: {reason}. Start it with `sparsegrad-server serve`, "
         f"or check the address in {SERVER_VARIABLE}; with none set, an embedded server is used."
