@@ -32,10 +32,10 @@ from sparsegrad_shared.errors import InvalidInput, MissingExtra, UnsupportedMode
 from . import hub
 from .disk import flush
 from .home import home
+from .model_names import folder_id
 from .presets import SHORT_NAMES
 
 _GGUF_NEEDS = ("gguf", "accelerate")
-_PLAIN_NAMES = {"model", "snapshot", "."}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def find_model(name: str) -> ModelPlace:
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return ModelPlace(_folder_id(folder.resolve()), str(_with_config(folder)))
+        return ModelPlace(folder_id(folder.resolve()), str(_with_config(folder)))
     if folder.is_file() or folder.is_absolute() or name.startswith(("./", "../", "~")):
         what = "a file, not a folder" if folder.is_file() else "not there"
         raise InvalidInput(f"--model {name}: expected a folder that holds a model; it is {what}")
@@ -169,10 +169,6 @@ def _not_loaded(place: ModelPlace, what: str, error: Exception) -> InvalidInput:
     return InvalidInput(
         f"the {what} of {place.id} cannot be loaded from {hub.endpoint()}: {reason}"
     )
-
-
-def _folder_id(folder: Path) -> str:
-    return folder.parent.name if folder.name in _PLAIN_NAMES else folder.name
 
 
 def _with_config(folder: Path) -> Path:

@@ -25,6 +25,7 @@ from ..bases import fetch_with
 from ..basis import Basis
 from ..connection import server_name
 from ..groups import LayerSpec, auto_spec, find_groups
+from ..model_names import folder_id
 from .batches import Batch, fingerprint, joint_fingerprint, take
 from .frames import Send
 from .plan import Plan
@@ -202,8 +203,8 @@ def _manifest(
 def _source(model: nn.Module) -> ModelSource:
     config = getattr(model, "config", None)
     path = getattr(config, "_name_or_path", "") or type(model).__name__
-    # A folder's place on this machine is nobody else's business: its name is enough.
-    name = Path(path).name if Path(path).is_absolute() or Path(path).is_dir() else path
+    folder = Path(path).is_absolute() or Path(path).is_dir()
+    name = folder_id(Path(path).resolve()) if folder else path
     return ModelSource(
         id=name or type(model).__name__,
         revision=getattr(config, "_commit_hash", None),
