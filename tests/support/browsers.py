@@ -37,3 +37,8 @@ def sign_in(
 def words_of(page: str) -> str:
     """The text of a page, without its tags, white space in one."""
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page)))
+
+
+def texts_to_copy(page: str) -> str:
+    """What a page shows as code, each with an empty line after it."""
+    return "".join(f"{unescape(text)}\n\n" for text in re.findall(r"(?s)<code>(.*?)</code>", page))

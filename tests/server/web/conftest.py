@@ -8,6 +8,7 @@ import httpx
 import pytest
 from support.browsers import sign_in
 from support.service import Service, running
+from support.shelf import Shelf, shelf_of
 from support.workbench import Workbench
 
 
@@ -49,4 +50,18 @@ def administrator(site: Service) -> Iterator[httpx.Client]:
 def operator(site: Service) -> Iterator[httpx.Client]:
     """A browser of the administrator of every namespace."""
     with sign_in(site, "*", "admin") as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    """A server with bases that nothing changes."""
+    with shelf_of(Workbench(tmp_path_factory.mktemp("shelf") / "data")) as shelf:
+        yield shelf
+
+
+@pytest.fixture(scope="session")
+def reader(shelf: Shelf) -> Iterator[httpx.Client]:
+    """A browser that may look at namespace `team` of the shelf."""
+    with sign_in(shelf.service) as browser:
         yield browser
