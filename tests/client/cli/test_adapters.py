@@ -118,8 +118,6 @@ def test_what_is_there_is_never_written_over(
     ("arguments", "said"),
     [
         (("show", "nowhere"), "nowhere is no adapter"),
-        (("add", "one", "two", "--weights", "1", "--output", "o"), "one for each of 2 adapters"),
-        (("add", "one", "two", "--weights", "a,b", "--output", "o"), "expected numbers such as"),
         (("add", "one", "other", "--output", "o"), "only adapters on one basis"),
         (("merge", "one", "--model", "./nowhere", "--output", "o"), "it is not there"),
     ],
