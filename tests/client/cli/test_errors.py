@@ -118,7 +118,8 @@ def test_training_never_writes_over_what_is_there(run: Run, tmp_path: Path) -> N
         (("bases", "show", "team/x@no"), "BASIS: expected"),
         (("bases", "alias", "set", "team/x", "prod"), "expected a version such as team/name@3"),
         (("bases", "alias", "delete", "team/x@1"), "expected an alias such as team/name:prod"),
-        (("adapters", "add", "a", "b", "-o", "c", "--weights", "1"), "--weights 1: expected one"),
+        (("adapters", "add", "a", "b", "-o", "c", "--weights", "1"), "one for each of 2 adapters"),
+        (("adapters", "add", "a", "b", "-o", "c", "--weights", "x"), "expected numbers such as"),
     ],
 )
 def test_wrong_usage_names_what_is_wrong_and_is_exit_code_2(
