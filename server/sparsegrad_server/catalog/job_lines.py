@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.jobs import JobLine, JobLog, LineLevel
@@ -29,13 +29,16 @@ def add(session: Session, job_id: str, level: LineLevel, text: str, now: datetim
         job_id: whose it is.
         level: how grave it is.
         text: one line or several; cut if it is very long.
-        now: the time.
+        now: the time by the clock of who says it; a line is never dated before the last one,
+            whichever worker's clock is behind, or waited longer for the job's row.
     """
-    said = select(func.max(JobLineRow.number)).where(JobLineRow.job_id == job_id)
-    number = (session.scalar(said) or 0) + 1
+    own = select(JobLineRow).where(JobLineRow.job_id == job_id)
+    last = session.scalars(own.order_by(JobLineRow.number.desc()).limit(1)).first()
+    number = 1 if last is None else last.number + 1
+    at = now if last is None else max(now, last.at)
     # No text of PostgreSQL's holds NUL; what an error quotes may.
     kept = text[:MAX_TEXT].replace("\0", "\N{REPLACEMENT CHARACTER}")
-    session.add(JobLineRow(job_id=job_id, number=number, at=now, level=level, text=kept))
+    session.add(JobLineRow(job_id=job_id, number=number, at=at, level=level, text=kept))
     if (spare := number - LAST) > FIRST:
         of_the_middle = (JobLineRow.job_id == job_id, JobLineRow.number == spare)
         session.execute(delete(JobLineRow).where(*of_the_middle))

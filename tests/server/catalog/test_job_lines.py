@@ -46,6 +46,17 @@ def test_lines_come_back_in_order_page_by_page(catalog: Catalog, job: str) -> No
     assert pages == 3
 
 
+def test_a_clock_that_is_behind_dates_no_line_before_the_last_one(
+    catalog: Catalog, job: str
+) -> None:
+    with catalog.writing() as session:
+        for seconds in (5, 3, 7):
+            job_lines.add(session, job, "info", "", NOW + timedelta(seconds=seconds))
+    with catalog.reading() as session:
+        lines = job_lines.read(session, job, 3).lines
+    assert [(line.at - NOW).total_seconds() for line in lines] == [5, 5, 7]
+
+
 def test_who_has_read_all_is_told_only_what_is_new(catalog: Catalog, job: str) -> None:
     say(catalog, job, "first", "second")
     with catalog.reading() as session:
