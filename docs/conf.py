@@ -38,7 +38,6 @@ myst_heading_anchors = 4
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
-nb_merge_streams = True
 nb_output_stderr = "remove"  # bars, and what libraries say of the machine
 
 autodoc_default_options = {
