@@ -1,7 +1,7 @@
 """Pictures of every page for the docs: ``make screenshots``.
 
 Each page in light, in dark, and on a phone, as small PNG files in ``docs/screenshots``. The
-letters are those of Inter where it is installed (Debian: ``fonts-inter``), as pages ask for
+letters are those of Inter where it is installed (Debian: ``fonts-inter``): pages ask for
 whatever the system's own are.
 """
 
@@ -18,6 +18,7 @@ from PIL import Image
 from playwright.sync_api import Page
 from support.chromium import running_chromium
 from support.dashboard import PAGES, make_bases, paths_of, serving
+from support.pixels import settle
 from support.visiting import DESK, PHONE, Theme, Visitors
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
@@ -33,7 +34,7 @@ _FONTS = """<?xml version="1.0"?>
 <fontconfig>
   <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
   <match target="pattern">
-    <test name="family"><string>system-ui</string></test>
+    <test name="family"><string>sans-serif</string></test>
     <edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit>
   </match>
 </fontconfig>
@@ -50,13 +51,13 @@ def main() -> None:
             paths = paths_of(server)
             for name in PAGES:
                 for look, theme, size in LOOKS:
-                    with visitors.open(PAGES[name], theme=theme, size=size, motion=False) as visit:
+                    with visitors.open(*PAGES[name], theme=theme, size=size, motion=False) as visit:
                         write(picture(visit.go(paths[name])), f"{name}-{look}")
 
 
 def picture(page: Page) -> Image.Image:
     """The whole page, with nothing in motion."""
-    page.wait_for_load_state("networkidle")
+    settle(page)
     return Image.open(BytesIO(page.screenshot(full_page=True, animations="disabled")))
 
 
@@ -73,7 +74,7 @@ def write(image: Image.Image, name: str) -> None:
 
 @contextmanager
 def fonts(place: Path) -> Iterator[None]:
-    """Have `system-ui` be Inter for the browser that starts within."""
+    """Have the system's own letters be Inter for the browser that starts within."""
     config = place / "fonts.conf"
     config.write_text(_FONTS)
     os.environ["FONTCONFIG_FILE"] = str(config)

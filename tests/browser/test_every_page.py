@@ -21,7 +21,7 @@ _STICKING_OUT = """() => [...document.querySelectorAll("body *")]
 def test_axe_finds_nothing_serious(
     visitors: Visitors, paths: dict[str, str], name: str, theme: Theme
 ) -> None:
-    with visitors.open(PAGES[name], theme=theme, motion=False) as visit:
+    with visitors.open(*PAGES[name], theme=theme, motion=False) as visit:
         page = visit.go(paths[name])
         assert grave_findings(page) == []
 
@@ -30,7 +30,7 @@ def test_axe_finds_nothing_serious(
 def test_a_phone_scrolls_no_page_sideways(
     visitors: Visitors, paths: dict[str, str], name: str
 ) -> None:
-    with visitors.open(PAGES[name], size=PHONE) as visit:
+    with visitors.open(*PAGES[name], size=PHONE) as visit:
         page = visit.go(paths[name])
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE[0], page.evaluate(_STICKING_OUT)
@@ -40,7 +40,7 @@ def test_a_phone_scrolls_no_page_sideways(
 def test_the_tab_key_leads_everywhere_visibly_and_the_first_stop_skips_to_the_content(
     visitors: Visitors, paths: dict[str, str], name: str
 ) -> None:
-    with visitors.open(PAGES[name], motion=False) as visit:
+    with visitors.open(*PAGES[name], motion=False) as visit:
         page = visit.go(paths[name])
         first, *others = tab_stops(page)
         assert first.name.startswith("Skip")
@@ -52,7 +52,7 @@ def test_the_tab_key_leads_everywhere_visibly_and_the_first_stop_skips_to_the_co
 def test_with_scripts_off_a_page_has_its_heading_and_its_content(
     visitors: Visitors, paths: dict[str, str], name: str
 ) -> None:
-    with visitors.open(PAGES[name], scripts=False) as visit:
+    with visitors.open(*PAGES[name], scripts=False) as visit:
         page = visit.go(paths[name])
         assert page.locator("h1").count() == 1
         assert page.locator("main").inner_text().count("\n") >= 1
@@ -64,7 +64,7 @@ def test_with_scripts_off_a_page_has_its_heading_and_its_content(
 def test_headings_are_in_order_and_titles_tell_pages_apart(
     visitors: Visitors, paths: dict[str, str], name: str
 ) -> None:
-    with visitors.open(PAGES[name]) as visit:
+    with visitors.open(*PAGES[name]) as visit:
         page = visit.go(paths[name])
         levels = page.evaluate(
             "[...document.querySelectorAll('h1,h2,h3,h4')].map((e) => Number(e.tagName[1]))"

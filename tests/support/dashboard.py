@@ -6,7 +6,8 @@ serves a copy of its own. One base folder holds:
 * ``team/minilm-python`` versions 1 and 2 (other batches), two groups of six layers each;
   ``prod`` names version 1;
 * ``team/minilm-layers`` version 1, a group a layer, twelve of them, 64 columns each;
-* ``other/minilm-secret`` version 1, in a namespace that tokens of ``team`` do not see.
+* ``other/minilm-secret`` version 1, in a namespace that tokens of ``team`` do not see;
+* ``team/minilm-stopped``, of which there is an open calibration alone: its client was stopped.
 """
 
 from __future__ import annotations
@@ -15,42 +16,53 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy import select
 
-from sparsegrad_server.catalog.tables import CalibrationRow
+from sparsegrad_server.catalog.tables import CalibrationRow, TokenRow
 from sparsegrad_shared.tokens import Scope
 
 from .minilm import calibrate_minilm, task
 from .serving import Serving
+from .stepping import Stopped, stopping_at
 
 BASIS = "team/minilm-python"
 LAYERS = "team/minilm-layers"
 SECRET = "other/minilm-secret"
+STOPPED = "team/minilm-stopped"
 TAGS = ("cola", "nightly")
 GROUPS = ("intermediate", "output")
 
-# Every page that a test walks, and the scope of who looks at it; None for nobody.
-PAGES: dict[str, Scope | None] = {
-    "sign-in": None,
-    "bases": "read",
-    "bases-none-found": "read",
-    "basis": "read",
-    "basis-of-many-groups": "read",
-    "compare-choose": "read",
-    "compare": "read",
-    "calibrations": "read",
-    "calibration": "read",
-    "jobs": "read",
-    "job": "read",
-    "tokens": "admin",
-    "system": "admin",
-    "reference": None,
-    "not-found": "read",
+Who = tuple[Scope | None, str]  # the scope and the namespace of somebody's token
+NOBODY: Who = (None, "")
+READER: Who = ("read", "team")
+ADMIN: Who = ("admin", "team")
+OPERATOR: Who = ("admin", "*")
+
+# Every page that a test walks, and who looks at it.
+PAGES: dict[str, Who] = {
+    "sign-in": NOBODY,
+    "bases": READER,
+    "bases-none-found": READER,
+    "basis": READER,
+    "basis-of-many-groups": READER,
+    "compare-choose": READER,
+    "compare": READER,
+    "calibrations": READER,
+    "calibration": READER,
+    "calibration-open": READER,
+    "jobs": READER,
+    "job": READER,
+    "tokens": ADMIN,
+    "token-revoke": ADMIN,
+    "system": OPERATOR,
+    "system-of-team": ADMIN,
+    "reference": NOBODY,
+    "not-found": READER,
 }
 
 # A test signs in and loads pages faster than people do.
@@ -71,16 +83,19 @@ def make_bases(data: Path, home: Path) -> None:
         calibrate_minilm(prepared, url, token, BASIS, tags=TAGS, seed=1)
         calibrate_minilm(prepared, url, token, LAYERS, steps=2, share="layer", rank=64)
         calibrate_minilm(prepared, url, server.token("other"), SECRET, steps=2, rank=64)
+        with suppress(Stopped):
+            calibrate_minilm(prepared, url, token, STOPPED, progress=stopping_at(3))
         with server.client() as client:
             name_version(client, BASIS, 1, "prod")
 
 
 def paths_of(server: Serving) -> dict[str, str]:
     """Where each of `PAGES` is on a server over these bases."""
+    calibration, stopped = (_first_calibration(server, name) for name in (BASIS, STOPPED))
     with server.catalog.reading() as session:
-        of_namespace = select(CalibrationRow).where(CalibrationRow.namespace == "team")
-        calibration = session.scalars(of_namespace.order_by(CalibrationRow.created)).first()
-        assert calibration is not None
+        of_team = select(TokenRow).where(TokenRow.namespace == "team")
+        token = session.scalars(of_team.order_by(TokenRow.created)).first()
+        assert token is not None
     return {
         "sign-in": "/sign-in",
         "bases": "/bases",
@@ -91,13 +106,24 @@ def paths_of(server: Serving) -> dict[str, str]:
         "compare": f"/compare?a={BASIS}@1&b={BASIS}@2",
         "calibrations": "/calibrations",
         "calibration": f"/calibrations/{calibration.id}",
+        "calibration-open": f"/calibrations/{stopped.id}",
         "jobs": "/jobs",
         "job": f"/jobs/{calibration.job_id}",
         "tokens": "/tokens",
+        "token-revoke": f"/tokens/{token.id}/revoke",
         "system": "/system",
+        "system-of-team": "/system",
         "reference": "/docs",
         "not-found": "/bases/team/no-such-basis/1",
     }
+
+
+def _first_calibration(server: Serving, name: str) -> CalibrationRow:
+    """The oldest calibration of a basis."""
+    namespace, _, rest = name.partition("/")
+    found = select(CalibrationRow).filter_by(namespace=namespace, name=rest)
+    with server.catalog.reading() as session:
+        return session.scalars(found.order_by(CalibrationRow.created)).first() or pytest.fail(name)
 
 
 def name_version(client: httpx.Client, name: str, version: int, alias: str) -> None:

@@ -1,20 +1,26 @@
-"""What is drawn on a page's canvases, pixel by pixel."""
+"""What is drawn on a page, pixel by pixel."""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Locator, Page
 
 # A picture is drawn within a frame of its element's coming; in the second, it is there.
-_READ = """async (canvas) => {
-  const frame = () => new Promise(requestAnimationFrame);
-  await frame();
-  await frame();
-  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+_TWO_FRAMES = """async () => {
+  for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
+}"""
+_READ = """(canvas) => {
+  // A copy is read: a browser complains of a canvas that is read again and again.
+  const copy = new OffscreenCanvas(canvas.width, canvas.height);
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
   let text = "";
   for (let at = 0; at < data.length; at += 32768) {
     text += String.fromCharCode(...data.subarray(at, at + 32768));
@@ -69,8 +75,20 @@ class Drawing:
         return near
 
 
+def settle(page: Page) -> None:
+    """Wait until what has come to a page is drawn."""
+    page.evaluate(_TWO_FRAMES)
+
+
+def painted(element: Locator) -> Drawing:
+    """An element as it looks."""
+    image = Image.open(BytesIO(element.screenshot(animations="disabled"))).convert("RGBA")
+    return Drawing(np.asarray(image))
+
+
 def drawing(canvas: Locator) -> Drawing:
     """What is drawn on a canvas."""
+    settle(canvas.page)
     width, height, text = canvas.evaluate(_READ)
     flat = np.frombuffer(base64.b64decode(text), np.uint8)
     return Drawing(flat.reshape(height, width, 4))

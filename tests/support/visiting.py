@@ -39,7 +39,7 @@ class Visit:
     url: str
 
     def go(self, path: str) -> Page:
-        """Load a page, and wait until nothing more is on its way."""
+        """Load a page with all that it is made of."""
         self.page.goto(path, wait_until="load")
         return self.page
 
