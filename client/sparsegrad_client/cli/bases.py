@@ -222,8 +222,8 @@ def report(
         sparsegrad-client bases report team/minilm-cola --output minilm-cola-report
     """
     from ..folders import check_replaceable
+    from ..report import tables
     from ..report.reading import download_report
-    from ..report.tables import BLOCK_COLUMNS, REPORT_COLUMNS, block_rows, report_rows
 
     if output is not None:
         check_replaceable(output)
@@ -235,8 +235,9 @@ def report(
     return Result(
         data={"basis": str(version), "digest": version.digest, "report": found, "page": page},
         shown=[
-            Table(REPORT_COLUMNS, report_rows(found), title=title, numbers=9),
-            Table(BLOCK_COLUMNS, block_rows(found), title="In leading blocks", numbers=2),
+            Table(tables.REPORT_COLUMNS, tables.report_rows(found), title=title, numbers=6),
+            Table(tables.RANK_COLUMNS, tables.rank_rows(found), title="Ranks", numbers=3),
+            Table(tables.BLOCK_COLUMNS, tables.block_rows(found), "In leading blocks", 2),
             *([] if page is None else [f"pictures  {page}"]),
         ],
         brief=None if page is None else [str(page)],

@@ -225,7 +225,7 @@ def _result(basis: Basis, model: str) -> Result:
     return Result(
         data={"basis": str(basis), "digest": basis.digest, "model": basis.model, "report": report},
         shown=[
-            Table(REPORT_COLUMNS, report_rows(report), title=title, numbers=9),
+            Table(REPORT_COLUMNS, report_rows(report), title=title, numbers=6),
             f"basis   {basis}",
             f"digest  {basis.digest}",
             f"next    sparsegrad-client train --model {model} --basis {basis} --dataset … "

@@ -17,9 +17,11 @@ from .page import Numbers, Picture, Report, Section
 from .tables import (
     BLOCK_COLUMNS,
     GROUP_COLUMNS,
+    RANK_COLUMNS,
     REPORT_COLUMNS,
     block_rows,
     group_rows,
+    rank_rows,
     report_rows,
     short_digest,
 )
@@ -91,6 +93,7 @@ def _overview(manifest: BasisManifest, report: BasisReport) -> Section:
             "--held-out to know how good it is."
         )
     parts.append(Numbers("Energy in the largest entries", REPORT_COLUMNS, report_rows(report)))
+    parts.append(Numbers("Ranks", RANK_COLUMNS, rank_rows(report)))
     if rows := block_rows(report):
         parts.append(Numbers("Energy in leading blocks", BLOCK_COLUMNS, rows))
     parts.append(Numbers("Groups", GROUP_COLUMNS, group_rows(manifest)))

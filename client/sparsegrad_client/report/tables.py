@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sparsegrad_shared.bases import BasisManifest, BasisVersion
-from sparsegrad_shared.report import BasisReport, GroupReport, TopEntries
+from sparsegrad_shared.report import BasisReport, GroupReport, Spectrum, TopEntries
 
 Row = tuple[str, ...]
 
@@ -11,10 +11,8 @@ VERSION_COLUMNS = (
     "basis", "digest", "aliases", "tags", "model", "data set", "groups", "created",
 )  # fmt: skip
 GROUP_COLUMNS = ("group", "layers", "d_out x d_in", "rank out x in", "gradients", "held out")
-REPORT_COLUMNS = (
-    "group", "held out", "density", "in the basis", "original", "frozen", "rows", "columns",
-    "rank in 50/90/99%", "rank out 50/90/99%",
-)  # fmt: skip
+REPORT_COLUMNS = ("group", "density", "in the basis", "original", "frozen", "rows", "columns")
+RANK_COLUMNS = ("group", "held out", "rank in 50/90/99%", "rank out 50/90/99%")
 BLOCK_COLUMNS = ("group", "leading block of G̃", "energy")
 
 
@@ -78,21 +76,27 @@ def report_rows(report: BasisReport) -> list[Row]:
 
 
 def _report_row(group: GroupReport) -> Row:
-    ranks = [
-        f"{spectrum.rank_50}/{spectrum.rank_90}/{spectrum.rank_99}"
-        for spectrum in (group.spectrum_in, group.spectrum_out)
-    ]
     return (
         group.name,
-        str(group.held_out),
         f"{group.density:.2%}",
         energy_text(group.basis),
         energy_text(group.original),
         share_text(group.frozen_support),
         "-" if group.basis is None else f"{group.basis.rows:.0f}",
         "-" if group.basis is None else f"{group.basis.columns:.0f}",
-        *ranks,
     )
+
+
+def rank_rows(report: BasisReport) -> list[Row]:
+    """How many leading columns of U and V hold a share of the fitted gradients' energy."""
+    return [
+        (group.name, str(group.held_out), _ranks(group.spectrum_in), _ranks(group.spectrum_out))
+        for group in report.groups
+    ]
+
+
+def _ranks(spectrum: Spectrum) -> str:
+    return f"{spectrum.rank_50}/{spectrum.rank_90}/{spectrum.rank_99}"
 
 
 def block_rows(report: BasisReport) -> list[Row]:

@@ -17,7 +17,7 @@ from ..api.dependencies import CatalogOf
 from ..auth.principal import EVERY_NAMESPACE
 from ..catalog import search
 from .basis_views import server_snippet
-from .complaints import by_field
+from .complaints import by_field, by_name
 from .rendering import page
 from .visitors import Viewer, page_router
 
@@ -40,7 +40,7 @@ def list_bases(request: Request, principal: Viewer, catalog: CatalogOf) -> HTMLR
         except ValidationError as error:
             complaints = by_field(error)
         except InvalidInput as error:  # too many words, or a mark of another list
-            complaints = {"q": error.message}
+            complaints = by_name(error)
         models = search.models(session, principal.namespace)
         datasets = search.datasets(session, principal.namespace)
     answer = page(

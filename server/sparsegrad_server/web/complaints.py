@@ -6,6 +6,8 @@ from pydantic import ValidationError
 
 from sparsegrad_shared.errors import InvalidInput
 
+from .words import sentence
+
 _EXPECTED = {
     "shape": "Expected rows by columns, such as 3072x768, 3072x* or *x768.",
     "name": "Expected a namespace and a name, such as team/minilm-cola.",
@@ -27,5 +29,5 @@ def by_field(error: ValidationError) -> dict[str, str]:
 
 def by_name(error: InvalidInput) -> dict[str, str]:
     """What a list says of its own words (`q: …`) or of its mark (`after: …`), by that name."""
-    name = error.message.partition(":")[0]
-    return {name: _EXPECTED.get(name, error.message)}
+    name, _, said = error.message.partition(": ")
+    return {name: _EXPECTED.get(name, sentence(said))}

@@ -23,6 +23,7 @@ from .complaints import by_field
 from .forms import FormOf
 from .rendering import page
 from .visitors import Administrator, page_router
+from .words import sentence
 
 PATH = "/tokens"
 MOST_DAYS = 3650
@@ -105,9 +106,9 @@ def _make(
         with catalog.writing() as session:
             return grant(session, principal, wanted, now)
     except Forbidden as error:  # of what is left, only the end can be too much
-        raise _Complaints({"days": _sentence(error.message)}) from None
+        raise _Complaints({"days": sentence(error.message)}) from None
     except InvalidInput as error:
-        raise _Complaints({"name": _sentence(error.message)}) from None
+        raise _Complaints({"name": sentence(error.message)}) from None
 
 
 def _read(values: Mapping[str, str], now: datetime) -> TokenRequest:
@@ -138,10 +139,6 @@ def _better(error: ValidationError) -> dict[str, str]:
     }
     wrong = {str(complaint["loc"][0]) for complaint in error.errors() if complaint["loc"]}
     return {name: sentence for name, sentence in words.items() if name in wrong}
-
-
-def _sentence(message: str) -> str:
-    return f"{message[:1].upper()}{message[1:]}."
 
 
 def _list(
