@@ -78,17 +78,23 @@ def warn() -> Result:
     return Result(data=1, shown=["done"])
 
 
+def pause():
+    # signal.pause() would miss a signal that comes right before it.
+    while True:
+        signal.sigtimedwait((), 0.05)
+
+
 @app.command()
 def wait(stubborn: Annotated[bool, typer.Option("--stubborn", help="Tidy up for ever.")] = False):
     """Wait for Ctrl-C."""
-    print("waiting", flush=True)
     try:
-        signal.pause()
+        print("waiting", flush=True)
+        pause()
     except KeyboardInterrupt as interruption:
         interruption.add_note("Go on with: tool wait --again")
         if stubborn:
             print("tidying", flush=True)
-            signal.pause()
+            pause()
         raise
 
 
