@@ -19,8 +19,8 @@ const figure = document.getElementById("throughput");
 let chart = null;
 
 function draw(line) {
-  // Two points make a line.
-  if (line.length < 2) return;
+  // Two points make a line; one that has only ever been at zero says nothing.
+  if (line.length < 2 || (!chart && line.every(([, value]) => value === 0))) return;
   const data = [line.map(([at]) => at), line.map(([, value]) => value)];
   figure.hidden = false;
   if (chart) return chart.update(data);
