@@ -26,7 +26,9 @@ code { font: .9em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywh
 h1 { font-size: 1.9rem; letter-spacing: -.015em; margin: .35rem 0 .6rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; }
 h2, nav a { text-transform: capitalize; }
-h4 { margin: 1rem 0 .25rem; font-size: .9rem; color: var(--muted); }
+.skip { position: absolute; left: 1rem; top: -4rem; padding: .5rem 1rem; background: var(--surface); }
+.skip:focus { top: .5rem; }
+h3 { margin: 1rem 0 .25rem; font-size: .9rem; color: var(--muted); }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; margin-top: 1.25rem; }
 details { background: var(--surface); border: 1px solid var(--line); border-radius: 8px;
   margin: .4rem 0; padding: .6rem .9rem; overflow-x: auto; }
@@ -57,8 +59,9 @@ def render_reference(openapi: Json) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><header>"
-        f'<a href="/">SparseGrad</a><h1>{title}</h1></header><main>'
+        f"<title>{title} · SparseGrad</title><style>{STYLE}</style></head><body>"
+        '<a class="skip" href="#content">Skip to the content</a><header>'
+        f'<a href="/">SparseGrad</a><h1>{title}</h1></header><main id="content" tabindex="-1">'
         '<p>As a document for programs: <a href="openapi.json">openapi.json</a>. '
         "Send a token with each request: <code>Authorization: Bearer sg_…</code>.</p>"
         f"{''.join(_sections(openapi))}</main></body></html>"
@@ -128,7 +131,7 @@ def _schema(name: str, schema: Json) -> str:
 
 
 def _table(title: str, rows: str) -> str:
-    return f"<h4>{title}</h4><table>{rows}</table>" if rows else ""
+    return f"<h3>{title}</h3><table>{rows}</table>" if rows else ""
 
 
 def _row(name: str, kind: str, about: str) -> str:
