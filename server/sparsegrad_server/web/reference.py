@@ -26,7 +26,9 @@ code { font: .9em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywh
 h1 { font-size: 1.9rem; letter-spacing: -.015em; margin: .35rem 0 .6rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; }
 h2, nav a { text-transform: capitalize; }
-.skip { position: absolute; left: 1rem; top: -4rem; padding: .5rem 1rem; background: var(--surface); }
+.skip {
+  position: absolute; left: 1rem; top: -4rem; padding: .5rem 1rem; background: var(--surface);
+}
 .skip:focus { top: .5rem; }
 h3 { margin: 1rem 0 .25rem; font-size: .9rem; color: var(--muted); }
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1.1rem; margin-top: 1.25rem; }

@@ -72,7 +72,8 @@ def test_bases_are_found_by_words_shapes_and_tags(on_server: Run, name: str) -> 
     assert "english" in table
     nothing = on_server("bases", "list", "--model", "nothing")
     assert (nothing.stdout, nothing.stderr) == ("", "no basis matches\n")
-    assert "shape" in refused(on_server, "bases", "list", "--shape", "large")
+    misshapen = refused(on_server, "bases", "list", "--shape", "large", code=WRONG_USAGE)
+    assert "--shape: expected rows and columns" in misshapen
 
 
 def test_an_alias_is_promoted_and_rolled_back(
@@ -122,7 +123,7 @@ def test_a_version_is_pinned_and_deleted_only_when_nothing_holds_it(
     assert "is deleted" in said(on_server, "bases", "delete", f"{name}@2", "--yes")
     assert "was deleted on" in refused(on_server, "bases", "show", f"{name}@2")
     unversioned = refused(on_server, "bases", "delete", name, "--yes", code=WRONG_USAGE)
-    assert f"VERSION: expected a version such as team/name@3, got {name}" in unversioned
+    assert f"VERSION: expected a version such as team/name@3, got '{name}'" in unversioned
 
 
 def test_two_bases_are_compared_in_degrees_and_words(on_server: Run, name: str) -> None:
