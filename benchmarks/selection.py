@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from methods import device, machine
+from machine import device, machine
 from torch import Tensor
 
 from sparsegrad_client.selection import largest_entries
