@@ -48,8 +48,12 @@ def running_chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser for this process's tests."""
+    """A browser for a file's tests.
+
+    Not for all of a process's: while Playwright runs, its thread counts as one that runs an event
+    loop, and no other test could begin one.
+    """
     with running_chromium() as browser:
         yield browser

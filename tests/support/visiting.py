@@ -122,7 +122,7 @@ class Visitors:
         return self._sessions[who]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visitors(chromium: Browser, dashboard: Serving) -> Visitors:
     """Visitors of the dashboard with the bases of MiniLM."""
     return Visitors(chromium, dashboard)
