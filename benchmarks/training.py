@@ -17,13 +17,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from machine import device, machine, minilm
-from methods import METHODS, RANK, Method, Setting, groups_of, head_of
+from methods import METHODS, Method, Setting, groups_of, head_of
+from methods.bases import random_basis
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -33,9 +34,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from sparsegrad_client import Basis
-from sparsegrad_client.basis import GroupBasis
-from sparsegrad_client.groups import LayerGroup
+from sparsegrad_client.groups import auto_spec, find_groups
 
 WARM_UP = 2  # steps that are not counted: caches fill, moments are made
 
@@ -74,38 +73,6 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def random_basis(groups: Sequence[LayerGroup], share: str, where: torch.device) -> Basis:
-    """Random orthonormal bases: full ones of a role, or truncated ones of a layer."""
-    made: dict[str, GroupBasis] = {}
-    for group in groups:
-        if share == "role":
-            name, layers = group.name, tuple(layer.path for layer in group.layers)
-            made[name] = _random_group(name, layers, group, group.d_out, group.d_in, where)
-            continue
-        for number, layer in enumerate(group.layers):
-            name = f"{group.name}.{number}"
-            ranks = min(RANK, group.d_out), min(RANK, group.d_in)
-            made[name] = _random_group(name, (layer.path,), group, *ranks, where)
-    return Basis("sha256:" + "0" * 64, made)
-
-
-def _random_group(
-    name: str,
-    layers: tuple[str, ...],
-    group: LayerGroup,
-    r_out: int,
-    r_in: int,
-    where: torch.device,
-) -> GroupBasis:
-    U, V = (
-        torch.linalg.qr(torch.randn(rows, columns, device=where)).Q.contiguous()
-        for rows, columns in ((group.d_in, r_in), (group.d_out, r_out))
-    )
-    # Falling as those of real gradients do, so that blocks get the shapes that they have there.
-    spectra = (torch.arange(1, r + 1, dtype=torch.float64) ** -1.0 for r in (r_in, r_out))
-    return GroupBasis(name, layers, U, V, *spectra)
-
-
 class Run:
     """One method's model, optimizer and batch."""
 
@@ -115,7 +82,10 @@ class Run:
         with torch.device(where):
             self.model = nn.Module.to(MODELS[model_name](), where)
         groups = groups_of(self.model)
-        basis = None if method.share is None else random_basis(groups, method.share, where)
+        basis = None
+        if method.share is not None:
+            spec = auto_spec(self.model, share=method.share)
+            basis = random_basis(find_groups(self.model, spec), method.rank)
         ids = torch.randint(5, 5000, (batch, tokens), device=where)
         causal = model_name == "llama-2-7b"
         labels = ids if causal else torch.randint(0, 2, (batch,), device=where)

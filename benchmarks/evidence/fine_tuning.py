@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
 from dataclasses import dataclass
 
@@ -12,9 +13,10 @@ from torch import nn
 
 from sparsegrad_client import Basis
 from sparsegrad_client.data.batches import Batches
+from sparsegrad_client.fit import BasisFit, Energy
 from sparsegrad_client.groups import find_groups
 from sparsegrad_client.training.evaluation import evaluate
-from sparsegrad_client.training.loop import Schedule, train
+from sparsegrad_client.training.loop import Schedule, Step, train
 
 from .tasks import Data, Metric, Task
 
@@ -37,6 +39,19 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """What the largest 1% of the entries of the run's own gradients hold of their energy.
+
+    Attributes:
+        basis: in the basis.
+        original: in the original space.
+    """
+
+    basis: float
+    original: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a run came to.
 
@@ -46,6 +61,7 @@ class Outcome:
         development: on the rows that judge.
         training_loss: mean over the last tenth of the steps.
         seconds: of training alone.
+        shares: means over some of its steps; None for a method without a basis.
     """
 
     values: int
@@ -53,6 +69,7 @@ class Outcome:
     development: Judged
     training_loss: float
     seconds: float
+    shares: Shares | None = None
 
 
 def fine_tune(
@@ -78,7 +95,9 @@ def fine_tune(
     prepared = method.prepare(setting)
     torch.manual_seed(seed)  # what dropout draws, however much a method drew before
     start = time.perf_counter()
-    losses = train(model, prepared.optimizer, data.training(seed), Schedule(epochs=task.epochs))
+    schedule = Schedule(epochs=task.epochs)
+    fit = None if basis is None else _Fit(model)
+    losses = train(model, prepared.optimizer, data.training(seed), schedule, on_step=fit)
     seconds = time.perf_counter() - start
     last = losses[-max(1, len(losses) // 10) :]
     return Outcome(
@@ -87,7 +106,28 @@ def fine_tune(
         judge(model, data.judged(data.development), task.metric),
         sum(last) / len(last),
         seconds,
+        None if fit is None else fit.shares(),
     )
+
+
+class _Fit:
+    """Looks at the gradients of some steps."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._fit = BasisFit(model, calibration=None)
+        self._samples: list[Energy] = []
+
+    def __call__(self, step: Step) -> None:
+        sample = self._fit.step()
+        if sample is not None:
+            self._samples.append(sum(sample.values(), Energy()))
+
+    def shares(self) -> Shares:
+        """Means over the steps that were looked at."""
+        return Shares(
+            statistics.mean(sample.top_share for sample in self._samples),
+            statistics.mean(sample.original_share for sample in self._samples),
+        )
 
 
 def judge(model: nn.Module, batches: Batches, metric: Metric) -> Judged:

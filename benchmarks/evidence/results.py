@@ -10,10 +10,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from machine import commit, machine, versions
 
-from .fine_tuning import Judged, Outcome
+from .bases import Recipe
+from .fine_tuning import Judged, Outcome, Shares
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,9 @@ class Asked:
         density: share of the entries that may be trained.
         lr: learning rate of the layers.
         seed: of the head, the order of the rows and dropout; `SEARCH_SEED` chooses the rate.
-        rows: examples that are trained on.
+        rows: examples that are trained on; all when None.
         epochs: passes over them.
-        calibration: steps whose gradients made the basis; None for a method without.
+        recipe: what the basis is made of; None for a method without.
     """
 
     task: str
@@ -38,9 +40,9 @@ class Asked:
     density: float
     lr: float
     seed: int
-    rows: int
+    rows: int | None
     epochs: int
-    calibration: int | None = None
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,18 @@ def read_runs(path: Path) -> list[Run]:
             said = json.loads(line)
         except json.JSONDecodeError:
             continue
-        outcome = said["outcome"]
-        if outcome is not None:
-            for name in ("held_out", "development"):
-                outcome[name] = Judged(**outcome[name])
-            outcome = Outcome(**outcome)
-        runs.append(Run(**said | {"asked": Asked(**said["asked"]), "outcome": outcome}))
+        asked = _asked(said["asked"])
+        outcome = None if said["outcome"] is None else _outcome(said["outcome"])
+        runs.append(Run(**said | {"asked": asked, "outcome": outcome}))
     return runs
+
+
+def _asked(said: dict[str, Any]) -> Asked:
+    recipe = said["recipe"]
+    return Asked(**said | {"recipe": None if recipe is None else Recipe(**recipe)})
+
+
+def _outcome(said: dict[str, Any]) -> Outcome:
+    judged = {name: Judged(**said[name]) for name in ("held_out", "development")}
+    shares = said["shares"]
+    return Outcome(**said | judged | {"shares": None if shares is None else Shares(**shares)})

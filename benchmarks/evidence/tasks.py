@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -100,8 +100,9 @@ class Task:
             model = load_classifier(self.place, names, pad, dtype=torch.float32, seed=seed)
         return nn.Module.to(model, device())
 
+    @cache  # noqa: B019 - a process has few tasks, and they live as long as it does
     def load(self) -> Data:
-        """Read and encode the task's data."""
+        """Read and encode the task's data, once."""
         train, development = (self._table(part) for part in ("train", "dev"))
         held_out = min(self.judged or HELD_OUT, HELD_OUT, len(train.rows) // 5)
         wanted = None if self.rows is None else self.rows + held_out

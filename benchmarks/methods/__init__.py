@@ -16,6 +16,8 @@ from sparsegrad_client.groups import LayerGroup, Share, auto_spec, find_groups
 from . import peers, plain
 from .method import Method, Prepared, Setting
 from .peers import peer
+from .refreshed import refreshed, restarted
+from .soap import NEVER, fixed, soap
 from .sparse import RANK, meprop, sparse
 
 __all__ = ["METHODS", "RANK", "Method", "Prepared", "Setting", "groups_of", "head_of", "variant"]
@@ -44,7 +46,21 @@ METHODS = {
             1e-3,
             "role",
         ),
+        Method(
+            "folded-block",
+            sparse(SparseGradConfig(engine="folded", selection="block")),
+            1e-3,
+            "role",
+        ),
+        Method("folded-full", fixed, 1e-4, "role"),
+        Method("folded-refreshed-25", refreshed(25), 1e-3, "role"),
+        Method("folded-refreshed-50", refreshed(50), 1e-3, "role"),
+        Method("folded-restarted-25", restarted(25), 1e-3, "role"),
         Method("adapter", sparse(SparseGradConfig(engine="adapter")), 1e-3, "layer", RANK),
+        Method("soap-1", soap(1), 1e-4),
+        Method("soap-10", soap(10), 1e-4),
+        Method("soap-100", soap(100), 1e-4),
+        Method("soap-fixed", soap(NEVER), 1e-4),
     )
 }
 

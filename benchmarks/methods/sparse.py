@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from sparsegrad_client import Basis, SparseGradConfig, build_optimizer, sparsify
-from sparsegrad_client.basis import GroupBasis
 from sparsegrad_client.layers import sparse_layers
 
+from .bases import unit_basis
 from .method import Prepared, Setting
 
 RANK = 256  # columns of a basis of one layer, more than any block takes
@@ -40,27 +39,9 @@ def sparse(config: SparseGradConfig, *, warm_up: bool = False) -> Callable[[Sett
 
 def meprop(setting: Setting) -> Prepared:
     """The entries of the weight whose gradient is largest, at each step anew."""
-    basis = unit_basis(setting)
+    basis = unit_basis(setting.groups)
     config = SparseGradConfig(engine="folded", selection="dynamic", density=setting.density)
     return _prepare(setting, basis, config)
-
-
-def unit_basis(setting: Setting) -> Basis:
-    """Unit vectors for every group: the original space."""
-    return Basis(
-        "sha256:" + "0" * 64,
-        {
-            group.name: GroupBasis(
-                group.name,
-                tuple(layer.path for layer in group.layers),
-                torch.eye(group.d_in),
-                torch.eye(group.d_out),
-                torch.ones(group.d_in, dtype=torch.float64),
-                torch.ones(group.d_out, dtype=torch.float64),
-            )
-            for group in setting.groups
-        },
-    )
 
 
 def _prepare(

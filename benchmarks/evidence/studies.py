@@ -1,0 +1,169 @@
+"""The questions, each a table: which methods, on which tasks, at what densities, in what bases.
+
+A run that two studies need is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from methods import METHODS
+
+from .bases import JOINED, RANDOM, Recipe, recipe_of
+from .cells import Cell
+from .fine_tuning import Outcome
+from .results import Run
+from .tables import Line, finished
+from .tasks import Task
+
+GLUE = ("CoLA", "RTE", "SST-2")
+DENSITY = 0.01
+INSTRUCT_DENSITY = 0.0027  # the paper's for LLaMA
+
+LORA = ("lora", "lora-thin", "dora")
+PEERS = (*LORA, "fourierft", "waveft", "shira", "super-tuning", "frod", "vera")
+SELECTIONS = ("folded", "folded-frozen", "folded-block", "adapter")
+COMPARED = ("regular", *PEERS, "meprop", "folded", "folded-frozen", "adapter")
+REFRESHED = ("regular", "folded-full", "soap-100", "soap-10", "folded", "folded-refreshed-25")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a study's table.
+
+    Attributes:
+        label: what the table calls it.
+        method: the method's name.
+        density: share of the entries that may be trained.
+        basis: what differs from the method's own recipe.
+    """
+
+    label: str
+    method: str
+    density: float = DENSITY
+    basis: Mapping[str, Any] = field(default_factory=dict)
+
+    def recipe(self, task: str) -> Recipe | None:
+        """What the basis is made of."""
+        own = recipe_of(METHODS[self.method], task)
+        return None if own is None else replace(own, **self.basis)
+
+    def cell(self, task: Task) -> Cell:
+        """The row on a task."""
+        return Cell(task, self.method, self.density, self.recipe(task.name))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and what answers it.
+
+    Attributes:
+        name: on the command line, and in the page's markers.
+        tasks: names of the tasks, the columns of the table.
+        rows: the rows.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def cells(self, tasks: Mapping[str, Task]) -> Iterator[Cell]:
+        """What is run for it, task by task."""
+        for name in self.tasks:
+            for row in self.rows:
+                yield row.cell(tasks[name])
+
+    def lines(self, runs: Sequence[Run]) -> list[Line]:
+        """Its table's lines."""
+        kept = finished(runs)
+        return [
+            Line(row.label, {task: _outcomes(row, task, kept) for task in self.tasks})
+            for row in self.rows
+        ]
+
+
+def _outcomes(row: Row, task: str, runs: Sequence[Run]) -> list[Outcome]:
+    wanted = (task, row.method, row.density, row.recipe(task))
+    return [
+        run.outcome
+        for run in runs
+        if run.outcome is not None
+        and (run.asked.task, run.asked.method, run.asked.density, run.asked.recipe) == wanted
+    ]
+
+
+def _densities(method: str, *shares: float) -> Iterator[Row]:
+    return (Row(f"{method}, {share:.1%}", method, share) for share in shares)
+
+
+STUDIES = {
+    study.name: study
+    for study in (
+        Study("quality", GLUE, tuple(Row(name, name) for name in COMPARED)),
+        Study(
+            "instruct",
+            ("instruct",),
+            tuple(Row(name, name, INSTRUCT_DENSITY) for name in COMPARED),
+        ),
+        Study(
+            "density",
+            ("CoLA", "SST-2"),
+            (
+                *_densities("folded", 0.001, 0.003, 0.01, 0.03, 0.1, 1.0),
+                *_densities("meprop", 0.001, 0.01, 0.1),
+                *_densities("adapter", 0.003, 0.01, 0.03),
+                *_densities("lora-thin", 0.004, 0.01, 0.03, 0.1),
+            ),
+        ),
+        Study(
+            "rank",
+            ("CoLA", "SST-2"),
+            (
+                *(Row(f"rank {rank}", "folded", basis={"rank": rank}) for rank in (48, 96, 192)),
+                Row("full", "folded"),
+            ),
+        ),
+        Study(
+            "steps",
+            ("CoLA", "SST-2"),
+            (
+                Row("random basis", "folded", basis={"data": RANDOM}),
+                *(Row(f"{steps} steps", "folded", basis={"steps": steps}) for steps in (1, 3, 10)),
+                Row("30 steps", "folded"),
+                Row("100 steps", "folded", basis={"steps": 100}),
+            ),
+        ),
+        Study(
+            "transfer",
+            GLUE,
+            (
+                *(Row(f"basis of {name}", "folded", basis={"data": name}) for name in GLUE),
+                Row("of all three", "folded", basis={"data": JOINED.join(GLUE)}),
+                Row("random basis", "folded", basis={"data": RANDOM}),
+                Row("no basis (MeProp)", "meprop"),
+            ),
+        ),
+        Study(
+            "normalize",
+            ("CoLA", "SST-2"),
+            (
+                Row("gradients as they are", "folded"),
+                Row("scaled to norm 1", "folded", basis={"normalize": "frobenius"}),
+            ),
+        ),
+        Study(
+            "share",
+            ("CoLA", "SST-2"),
+            (
+                Row("folded, a basis a role", "folded"),
+                Row("folded, a basis a layer", "folded", basis={"share": "layer"}),
+                Row("adapter, a basis a role", "adapter", basis={"share": "role"}),
+                Row("adapter, a basis a layer", "adapter"),
+            ),
+        ),
+        Study("selection", GLUE, tuple(Row(name, name) for name in SELECTIONS)),
+        Study("refresh", ("CoLA", "SST-2"), tuple(Row(name, name) for name in REFRESHED)),
+    )
+}
