@@ -210,8 +210,8 @@ TASKS = {
     task.name: task
     for task in (
         _glue("CoLA", ("sentence",), "matthews", 2, rows=3200, max_tokens=64),
-        _glue("RTE", ("sentence1", "sentence2"), "accuracy", 2, max_tokens=128),
-        _glue("SST-2", ("sentence",), "accuracy", 2, rows=3200, max_tokens=64),
+        _glue("RTE", ("sentence1", "sentence2"), "accuracy", 2, rows=1200, max_tokens=128),
+        _glue("SST-2", ("sentence",), "accuracy", 2, rows=1600, max_tokens=64),
         _glue("MRPC", ("sentence1", "sentence2"), "accuracy", 2, rows=3200),
         _glue("QNLI", ("question", "sentence"), "accuracy", 2, rows=3200),
         _glue("QQP", ("question1", "question2"), "accuracy", 2, rows=3200),
