@@ -6,6 +6,7 @@ place, so that every line of the file can be read by any program.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -45,6 +46,7 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Add a line, and the file and its folder where there is none; it is on disk on return."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # another process may add to it too
         _end_last_line(file)
         file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         file.flush()
