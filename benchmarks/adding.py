@@ -45,6 +45,7 @@ def common_of(method: str, options: argparse.Namespace, tasks: Mapping[str, Task
         calibrated=(
             {name: tasks[name].rows for name in options.basis_of} if METHODS[method].share else {}
         ),
+        judged=options.judged,
     )
 
 
@@ -61,7 +62,6 @@ def asked_of(
                     task=name,
                     seed=seed,
                     trained=tuple((one.name, one.rows, one.epochs) for one in used),
-                    judged=options.judged,
                     sum=each,
                 )
 

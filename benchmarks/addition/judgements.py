@@ -39,7 +39,6 @@ class Asked:
         task: what is judged.
         seed: of all changes that are added.
         trained: rows and epochs of each task whose change or head is used.
-        judged: rows that judge; all when None.
         sum: what is put on the pre-trained layers.
     """
 
@@ -47,7 +46,6 @@ class Asked:
     task: str
     seed: int
     trained: tuple[tuple[str, int | None, int], ...]
-    judged: int | None
     sum: Sum
 
     @property

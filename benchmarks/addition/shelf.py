@@ -51,6 +51,8 @@ class Common:
         lr: learning rate of the layers.
         recipe: what the one basis is made of; None for a method without.
         calibrated: training rows of each task that makes the basis; all where None.
+        judged: rows that judge, all when None. It shifts what is trained on: as many rows of the
+            training set are held out.
     """
 
     method: str
@@ -59,6 +61,7 @@ class Common:
     lr: float
     recipe: Recipe | None
     calibrated: Mapping[str, int | None]
+    judged: int | None
 
     def data(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -72,7 +75,7 @@ class Shelf:
         folder: where they are kept.
         common: what they have in common.
         tasks: those that are trained, and those that make the basis.
-        bases: makes the basis, where there is no change yet that knows it.
+        bases: makes the basis, where the shelf has none yet.
     """
 
     def __init__(

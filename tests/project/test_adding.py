@@ -142,7 +142,7 @@ def _judgement(task: str, added: tuple[str, ...], scale: float, *scores: float) 
     from addition.judgements import Asked, Judgement, Sum
     from evidence.fine_tuning import Judged
 
-    asked = Asked(*('{"method": "folded"}', task, 1, ((task, 64, 1),), None), Sum(added, scale))
+    asked = Asked(*('{"method": "folded"}', task, 1, ((task, 64, 1),)), Sum(added, scale))
     held_out, development = (Judged(loss=0.5, score=score) for score in scores)
     return Judgement(asked, held_out, development)
 
