@@ -11,30 +11,16 @@ import datasets
 import pytest
 import torch
 from support.cached_bases import cache_basis
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from support.small_llama import QUESTIONS, load_small_llama, save_small_llama, write_lines
+from transformers import LlamaForCausalLM
 
 from sparsegrad_client import SparseGradConfig, build_optimizer, fetch_basis, save_adapter, sparsify
 from sparsegrad_client.basis import GroupBasis
 from sparsegrad_client.data.columns import Columns
 from sparsegrad_client.data.encoding import encode_causal
 from sparsegrad_client.data.tables import Table
-from sparsegrad_shared.errors import InvalidInput
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = (
-    "{% for message in messages %}<{{ message.role }}>{{ message.content }}<end>{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
-QUESTIONS = [
-    {"question_id": 81, "category": "writing", "turns": ["What is blue?", "And what is green?"]},
-    {
-        "question_id": 82,
-        "category": "math",
-        "turns": ["Is one two?"],
-        "reference": ["3"],
-    },
-]
 Run = Callable[..., list[dict[str, Any]]]
 
 
@@ -46,53 +32,18 @@ def benchmarks() -> Iterator[None]:
         yield
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
-    pieces = Tokenizer(models.BPE())
-    pieces.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    pieces.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<end>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    pieces.train_from_iterator([TEMPLATE, json.dumps(QUESTIONS), "The sky is."], trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=pieces, eos_token="<end>", pad_token="<end>")
-    made.chat_template = TEMPLATE
-    return made
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small LLaMA whose makers would have it sample, with a tokenizer."""
+    """The folder of a small LLaMA."""
     folder = tmp_path_factory.mktemp("model")
-    tokenizer = _tokenizer()
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.2,
-    )
-    made = LlamaForCausalLM(config)
-    made.generation_config.update(do_sample=True, temperature=0.9, top_p=0.6)
-    made.save_pretrained(folder)
+    save_small_llama(folder)
     return folder
 
 
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
     """A file of questions in FastChat's format."""
-    return _lines(tmp_path / "question.jsonl", QUESTIONS)
-
-
-def _lines(path: Path, rows: Sequence[object]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return write_lines(tmp_path / "question.jsonl", QUESTIONS)
 
 
 @pytest.fixture
@@ -133,19 +84,13 @@ def test_greedy_answers_are_the_same_whatever_the_models_own_defaults(
     first, again = (run(tmp_path / name, "--seed", "3") for name in ("a.jsonl", "b.jsonl"))
     assert _turns(first) == _turns(again)
     # The most probable token, again and again, is what greedy means.
-    tokenizer, tiny = _loaded(model)
+    tokenizer, tiny = load_small_llama(model)
     tokens = tokenizer("<user>Is one two?<end><assistant>")["input_ids"]
     begun = len(tokens)
     while len(tokens) < begun + 6 and tokens[-1:] != [tokenizer.eos_token_id]:
         tokens.append(int(tiny(torch.tensor([tokens])).logits[0, -1].argmax()))
     expected = tokenizer.decode(tokens[begun:], skip_special_tokens=True).strip()
     assert _turns(first)[1] == [expected]
-
-
-@torch.no_grad()
-def _loaded(model: Path) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
-    return tokenizer, LlamaForCausalLM.from_pretrained(model).eval().requires_grad_(False)
 
 
 def test_drawn_answers_follow_from_the_seed_and_not_from_those_before(
@@ -157,54 +102,6 @@ def test_drawn_answers_follow_from_the_seed_and_not_from_those_before(
     output.write_text(json.dumps(whole[0] | {"model_id": "a again"}) + "\n")
     assert _turns(run(output, *warm)) == _turns(whole)
     assert _turns(run(tmp_path / "b.jsonl", *warm, "--seed", "1")) != _turns(whole)
-
-
-@pytest.mark.parametrize("prompt", ["chat", "plain"])
-def test_earlier_answers_stay_in_the_conversation(model: Path, prompt: Any) -> None:
-    from grading.conversation import Generation, Respondent
-
-    tokenizer, tiny = _loaded(model)
-    respondent = Respondent(tiny, tokenizer, prompt, Generation(max_new_tokens=8))
-    expected = {
-        "chat": "<user>Why?<end><assistant>So.<end><user>How?<end><assistant>",
-        "plain": "Why?\n\nSo.\n\nHow?\n\n",
-    }
-    assert tokenizer.decode(respondent.encode(["Why?", "So.", "How?"])) == expected[prompt]
-
-
-def test_a_plain_prompt_is_the_one_that_training_has(model: Path, tmp_path: Path) -> None:
-    from grading.conversation import Generation, Respondent
-    from grading.questions import read_questions
-
-    rows = [
-        {"instruction": "Say it.", "input": "The sky", "output": "is blue"},
-        {"instruction": "What is blue?", "input": " ", "output": "The sky"},
-    ]
-    tokenizer, tiny = _loaded(model)
-    columns = Columns(text=("instruction", "input", "output"), label=None)
-    table = Table("rows", datasets.Dataset.from_list(rows))
-    trained = encode_causal(table, columns, tokenizer, 128)
-    respondent = Respondent(tiny, tokenizer, "plain", Generation(max_new_tokens=8))
-    asked = read_questions(_lines(tmp_path / "rows.jsonl", rows))
-    assert [question.id for question in asked] == [1, 2]
-    for question, example in zip(asked, trained, strict=True):
-        prompt = [token for token, label in zip(*_of(example), strict=True) if label == -100]
-        assert respondent.encode(question.turns) == prompt
-
-
-def _of(example: dict[str, Any]) -> tuple[list[int], list[int]]:
-    return example["input_ids"], example["labels"]
-
-
-def test_a_prompt_without_room_for_its_answer_is_cut_at_its_front(model: Path) -> None:
-    from grading.conversation import Generation, Respondent
-
-    tokenizer, tiny = _loaded(model)
-    respondent = Respondent(tiny, tokenizer, "plain", Generation(max_new_tokens=250))
-    whole = tokenizer("one two three four five six\n\n")["input_ids"]
-    assert respondent.encode(["one two three four five six"]) == whole[-6:]
-    with pytest.raises(InvalidInput, match="takes 256 tokens"):
-        Respondent(tiny, tokenizer, "plain", Generation(max_new_tokens=256))
 
 
 def test_a_run_that_was_cut_off_goes_on_and_every_line_can_be_read(
@@ -233,41 +130,16 @@ def test_answers_of_others_are_not_mixed_in_and_a_question_that_changed_is_asked
         run(output, "--prompt", "plain")
     with pytest.raises(SystemExit, match="line 1: model_id is 'tiny', and now 'another'"):
         run(output, "--model-id", "another")
-    _lines(questions, [QUESTIONS[0], QUESTIONS[1] | {"turns": ["Is green blue?"]}])
+    write_lines(questions, [QUESTIONS[0], QUESTIONS[1] | {"turns": ["Is green blue?"]}])
     assert [line["question_id"] for line in run(output)] == [81, 82, 82]
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"question_id": 1, "turns": ["Why?"', "line 2: expected a JSON object"),
-        ("[1]", "line 2: expected a JSON object"),
-        ('{"question_id": "x", "turns": ["Why?"]}', "line 2: question_id: expected a whole number"),
-        ('{"turns": ["Why?"]}', "line 2: question_id: expected a whole number, got None"),
-        ('{"question_id": 82, "turns": ["Why?"]}', "line 2: a second question_id 82"),
-        ('{"question_id": 1, "turns": []}', "line 2: turns: expected a list of at least one text"),
-        ('{"question_id": 1, "turns": ["a", 2]}', "line 2: turns: expected text, got 2"),
-        ('{"question_id": 1, "turns": [" "]}', "line 2: expected text, got one that is empty"),
-        ('{"question_id": 1, "category": 3, "turns": ["a"]}', "line 2: category: expected text"),
-        ('{"instruction": 3}', "line 2: instruction: expected text, got 3"),
-        ('{"instruction": ""}', "line 2: instruction: expected text, got one that is empty"),
-        ('{"prompt": "Why?"}', "expected a field turns or instruction; the fields are prompt"),
-    ],
-)
-def test_a_bad_line_is_named_with_its_field(tmp_path: Path, line: str, said: str) -> None:
-    from grading.questions import read_questions
-
-    path = tmp_path / "question.jsonl"
-    path.write_text(f"{json.dumps(QUESTIONS[1])}\n{line}\n")
-    with pytest.raises(InvalidInput, match=said.replace("[", r"\[")):
-        read_questions(path)
 
 
 def test_instructions_become_questions_that_fastchat_reads(run: Run, tmp_path: Path) -> None:
     from grading.questions import read_questions
 
     rows = [{"instruction": "Say it.", "input": "The sky"}, {"instruction": "What is blue?"}]
-    data, written = _lines(tmp_path / "rows.jsonl", rows), tmp_path / "bench" / "question.jsonl"
+    data = write_lines(tmp_path / "rows.jsonl", rows)
+    written = tmp_path / "bench" / "question.jsonl"
     options = ("--questions", str(data), "--write-questions", str(written))
     lines = run(tmp_path / "tiny.jsonl", *options)
     assert read_questions(written) == read_questions(data)
@@ -281,6 +153,7 @@ def test_instructions_become_questions_that_fastchat_reads(run: Run, tmp_path: P
 
 def _basis(home: Path, tiny: LlamaForCausalLM) -> str:
     """Random orthonormal bases of `up` and `down` in the client's cache; their digest."""
+    torch.manual_seed(0)
     groups = []
     for role, (d_out, d_in) in {"up": (48, 32), "down": (32, 48)}.items():
         paths = tuple(f"model.layers.{n}.mlp.{role}_proj" for n in range(len(tiny.model.layers)))
@@ -294,7 +167,7 @@ def test_an_adapter_answers_as_it_was_trained_to(
     run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPARSEGRAD_HOME", str(tmp_path / "home"))
-    tokenizer, tiny = _loaded(model)
+    tokenizer, tiny = load_small_llama(model)
     sparsify(
         tiny, fetch_basis(_basis(tmp_path / "home", tiny)), SparseGradConfig(density=0.5)
     ).train()
@@ -324,7 +197,7 @@ def test_an_adapter_answers_as_it_was_trained_to(
 @pytest.mark.filterwarnings("ignore")  # of the peer's own
 def test_an_adapter_of_peft_changes_the_answers(run: Run, model: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
-    _, tiny = _loaded(model)
+    _, tiny = load_small_llama(model)
     torch.manual_seed(1)
     config = peft.LoraConfig(target_modules=["up_proj"], init_lora_weights=False, lora_alpha=64)
     peft.get_peft_model(tiny, config).save_pretrained(tmp_path / "lora")
