@@ -38,10 +38,8 @@ docs: $(VENV)/.development  ## Build the documentation as a site, into build/doc
 	@echo "build/docs/index.html"
 
 .PHONY: bench
-bench: $(VENV)/.development  ## Run the benchmarks of speed and memory
-	$(BIN)/python benchmarks/hosvd.py
-	$(BIN)/python benchmarks/selection.py
-	$(BIN)/python benchmarks/training.py
+bench: $(VENV)/.development  ## Run the benchmarks: speed, memory, quality (BENCH_ARGS=--quick for minutes, not a day)
+	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
 .PHONY: screenshots
 screenshots: $(VENV)/.development  ## Draw the pictures of the dashboard's pages in docs/screenshots (needs Chromium)

@@ -5,13 +5,12 @@ Each says what it was made on: machine, commit, versions. A line that a kill cut
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from json_lines import append_row, read_rows
 from machine import commit, machine, versions
 
 from .bases import Recipe
@@ -78,33 +77,15 @@ class Results:
     def add(self, asked: Asked, outcome: Outcome | None, error: str | None = None) -> Run:
         """Write a run down; it is on disk on return."""
         run = Run(asked, outcome, error, machine(), commit(), versions())
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(asdict(run)) + "\n"
-        with self._path.open("a+b") as file:
-            if file.tell() and not _ends_a_line(file.fileno()):
-                line = "\n" + line
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_row(self._path, asdict(run))
         self._runs[run.asked] = run
         return run
 
 
-def _ends_a_line(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
-
-
 def read_runs(path: Path) -> list[Run]:
     """The runs of a file, none where there is no file; of two of the same the later counts."""
-    if not path.exists():
-        return []
     runs = []
-    for line in path.read_text().splitlines():
-        try:
-            said = json.loads(line)
-        except json.JSONDecodeError:
-            continue
+    for _, said in read_rows(path):
         asked = _asked(said["asked"])
         outcome = None if said["outcome"] is None else _outcome(said["outcome"])
         runs.append(Run(**said | {"asked": asked, "outcome": outcome}))

@@ -13,6 +13,7 @@ import pytest
 from support.servers import RunningServer
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
+PATIENCE_SECONDS = 1800  # a training of minutes, on cores that others use too
 
 
 class Client:
@@ -49,8 +50,11 @@ class Client:
 
     def run(self, *arguments: str) -> str:
         """Run a command to its end; what it printed."""
-        process = self.start(*arguments)
-        printed, said = process.communicate(timeout=900)
+        with self.start(*arguments) as process:
+            try:
+                printed, said = process.communicate(timeout=PATIENCE_SECONDS)
+            finally:
+                process.kill()  # a test that fails leaves nothing behind that trains on
         assert process.returncode == 0, said
         return printed
 

@@ -118,7 +118,9 @@ def to_lora(adapter: Adapter, basis: Basis, rank: int, progress: Progress = igno
 def _factor(delta: LayerDelta, group: GroupBasis, rank: int) -> LayerFactors:
     """Factors of at least rank 1, in float64 until the end."""
     dtype = torch.promote_types(delta.values.dtype, torch.float32)
-    rows, columns, block = touched_block(delta.indices, delta.values.double(), delta.shape.r_in)
+    rows, columns, block = touched_block(
+        delta.indices, delta.values.double(), (delta.shape.r_out, delta.shape.r_in)
+    )
     P, s, Qt = torch.linalg.svd(block, full_matrices=False)
     kept = min(rank, int(s.count_nonzero()))
     roots = s[:kept].sqrt()  # half of each singular value on either side, so that A and B match

@@ -142,7 +142,7 @@ def kept_entries(d_out: int, d_in: int, density: float) -> int:
     """
     if not 0 < density <= 1:
         raise InvalidInput(f"density: expected a share above 0 and at most 1, got {density}")
-    return max(1, round(density * d_out * d_in))
+    return max(1, round(density * (d_out * d_in)))
 
 
 def in_basis(G: FloatArray, U: FloatArray, V: FloatArray) -> FloatArray:

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from support.sparse_models import orthonormal
 from torch.utils.flop_counter import FlopCounterMode
 
-from sparsegrad_client.layers.rotation import block_factors, fold_entries, gradient_in_basis
+from sparsegrad_client.layers.rotation import (
+    block_factors,
+    fold_entries,
+    gradient_in_basis,
+    touched_block,
+)
 
 sizes = st.integers(1, 12)
 
@@ -32,6 +37,21 @@ def test_folding_entries_is_expanding_the_matrix_that_they_make(
     dense = torch.zeros(shape, dtype=torch.float64)
     dense.view(-1)[indices] = values
     torch.testing.assert_close(fold_entries(indices, values, U, V), V @ dense @ U.T)
+
+
+@given(sizes, sizes, st.data())
+def test_a_block_has_the_rows_and_columns_that_sorting_finds(
+    n_rows: int, n_columns: int, data: st.DataObject
+) -> None:
+    chosen = data.draw(st.lists(st.integers(0, n_rows * n_columns - 1), unique=True))
+    indices = torch.tensor(chosen, dtype=torch.int64)
+    values = torch.arange(1.0, len(chosen) + 1)
+    rows, columns, block = touched_block(indices, values, (n_rows, n_columns))
+    assert torch.equal(rows, torch.unique(indices // n_columns))
+    assert torch.equal(columns, torch.unique(indices % n_columns))
+    expected = torch.zeros(n_rows * n_columns)
+    expected[indices] = values
+    assert torch.equal(block, expected.view(n_rows, n_columns)[rows][:, columns])
 
 
 @given(bases(), st.sampled_from([torch.float64, torch.float32]))

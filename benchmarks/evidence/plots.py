@@ -1,0 +1,102 @@
+"""Pictures of studies, in the style of the client's reports."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sparsegrad_client.report.figures.style import AFTER, INK, MUTED, new_figure, styled, titled
+
+from .tables import Line
+
+ROW = 0.27  # inches, of a line
+SEEDS = "dots: seeds; line: their mean"
+
+
+@styled
+def scores(lines: Sequence[Line], tasks: Sequence[str], marked: Sequence[str]) -> Figure:
+    """A panel a task, a row a line: every seed, and the mean over them.
+
+    Args:
+        lines: those of a table; the ones without runs are left out.
+        tasks: the panels.
+        marked: labels of the lines that are ours.
+    """
+    shown = [line for line in lines if line.all]
+    height = 1.1 + ROW * len(shown)
+    figure = new_figure(height)
+    panels = figure.subplots(
+        1, len(tasks), sharey=True, squeeze=False,
+        gridspec_kw={
+            "left": 0.2, "right": 0.985, "wspace": 0.08,
+            "bottom": 0.42 / height, "top": 1 - 0.55 / height,
+        },
+    )[0]  # fmt: skip
+    for axes, task in zip(panels, tasks, strict=True):
+        for place, line in enumerate(shown):
+            _draw(axes, place, line.scores(task), AFTER if line.label in marked else INK)
+        titled(axes, task, SEEDS if axes is panels[0] else "")
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(len(shown)), [line.label for line in shown])
+    panels[0].set_ylim(len(shown) - 0.5, -0.5)
+    for label, line in zip(panels[0].get_yticklabels(), shown, strict=True):
+        label.set_color(AFTER if line.label in marked else INK)
+    return figure
+
+
+def _draw(axes: Axes, place: int, found: Sequence[float], color: str) -> None:
+    if not found:
+        return
+    axes.plot(found, [place] * len(found), "o", color=color, alpha=0.45, markersize=5)
+    mean = statistics.mean(found)
+    axes.plot([mean, mean], [place - 0.32, place + 0.32], color=color, linewidth=2.4)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method costs.
+
+    Attributes:
+        speed: its steps in the time of one of regular fine-tuning's.
+        memory: its peak, over regular fine-tuning's.
+    """
+
+    speed: float
+    memory: float
+
+
+@styled
+def gains(
+    lines: Sequence[Line], tasks: Sequence[str], costs: Mapping[str, Cost], marked: Sequence[str]
+) -> Figure:
+    """The mean score over tasks, beside speed and beside peak memory."""
+    figure = new_figure(4.6)
+    panels = figure.subplots(
+        1, 2, sharey=True,
+        gridspec_kw={"left": 0.075, "right": 0.97, "bottom": 0.12, "top": 0.86, "wspace": 0.1},
+    )  # fmt: skip
+    for axes, kind in zip(panels, ("speed", "memory"), strict=True):
+        for line in lines:
+            mean, cost = line.average(tasks), costs.get(line.label)
+            if mean is None or cost is None:
+                continue
+            color = AFTER if line.label in marked else INK
+            where = getattr(cost, kind), mean
+            axes.plot(*where, "o", color=color, markersize=6)
+            axes.annotate(
+                line.label, where, xytext=(6, 3), textcoords="offset points", color=color,
+                fontsize=9,
+            )  # fmt: skip
+        axes.margins(0.13)
+        axes.axvline(1, color=MUTED, linewidth=1)
+    panels[0].set_ylabel(f"mean score on {', '.join(tasks)}")
+    panels[0].set_xlabel("steps in the time of one of regular fine-tuning's")
+    panels[1].set_xlabel("peak memory ÷ regular fine-tuning's")
+    titled(panels[0], "Quality and speed", "to the upper right is better")
+    titled(panels[1], "Quality and memory", "to the upper left is better")
+    return figure

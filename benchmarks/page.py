@@ -1,0 +1,122 @@
+"""Write the tables and pictures of the documentation from the results that are committed.
+
+    python benchmarks/page.py
+
+A table of `docs/evidence.md` stands between two comments, ``<!-- evidence: NAME -->`` and
+``<!-- end -->``; what is between them is written anew. Pictures go to ``docs/figures``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evidence.plots import Cost, gains, scores
+from evidence.results import Run, read_runs
+from evidence.studies import GLUE, OURS, STUDIES, Study
+from evidence.tables import Line, table
+from machine import ROOT
+from matplotlib.figure import Figure
+
+from sparsegrad_client.report.figures import svg
+
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "evidence.md"
+FIGURES = ROOT / "docs" / "figures"
+_PART = re.compile(r"(?<=<!-- evidence: )(?P<name>\S+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
+
+
+def filled_in(text: str, tables: Mapping[str, str]) -> str:
+    """A page whose tables are these.
+
+    Raises:
+        KeyError: when a comment names no table.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        name = found["name"]
+        return f"{name} -->\n\n{tables[name]}\n\n"
+
+    return _PART.sub(part, text)
+
+
+def all_tables(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Every table by its name: those of the studies, and quality beside cost."""
+    made = {name: table(study.lines(runs), study.tasks) for name, study in STUDIES.items()}
+    return made | {"gains": gains_table(STUDIES["quality"].lines(runs), costs_of(speed), speed)}
+
+
+def costs_of(speed: Sequence[Mapping[str, Any]]) -> dict[str, Cost]:
+    """What methods cost, beside regular fine-tuning."""
+    regular = next(row for row in speed if row["method"] == "regular")
+    return {
+        row["method"]: Cost(row["times_regular"], row["peak_bytes"] / regular["peak_bytes"])
+        for row in speed
+    }
+
+
+def gains_table(
+    lines: Sequence[Line], costs: Mapping[str, Cost], speed: Sequence[Mapping[str, Any]]
+) -> str:
+    """The paper's tables 3 and 4 side by side."""
+    peaks = {row["method"]: row["peak_bytes"] / 2**20 for row in speed}
+    rows = [["", "values a step", "x regular's speed", "peak memory, MiB", *GLUE, "mean"]]
+    rows.append(["---"] * len(rows[0]))
+    for line in lines:
+        if not line.all or line.label not in costs:
+            continue
+        means = [line.mean(task) for task in GLUE]
+        rows.append([
+            line.label,
+            f"{line.all[0].values:,}",
+            f"{costs[line.label].speed:.2f}",
+            f"{peaks[line.label]:,.0f}",
+            *("" if mean is None else f"{mean:.3f}" for mean in means),
+            "" if None in means else f"{statistics.mean(m for m in means if m is not None):.3f}",
+        ])  # fmt: skip
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def all_figures(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
+    """Every picture by the name of its file."""
+    made = {
+        f"evidence-{name}": scores(study.lines(runs), _run_on(study, runs), _ours(study))
+        for name, study in STUDIES.items()
+        if _run_on(study, runs)
+    }
+    lines = STUDIES["quality"].lines(runs)
+    tasks = _run_on(STUDIES["quality"], runs)
+    return made | {"evidence-gains": gains(lines, tasks, costs_of(speed), OURS)}
+
+
+def _run_on(study: Study, runs: Sequence[Run]) -> list[str]:
+    """The tasks of a study that it has been run on."""
+    lines = study.lines(runs)
+    return [task for task in study.tasks if any(line.scores(task) for line in lines)]
+
+
+def _ours(study: Study) -> list[str]:
+    return [row.label for row in study.rows if row.method.partition("-")[0] in OURS]
+
+
+def read_speed(path: Path = RESULTS / "training-minilm.json") -> list[dict[str, Any]]:
+    """The rows of `training.py`."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+    return rows
+
+
+def main() -> None:
+    """Write the page and the pictures."""
+    runs, speed = read_runs(RESULTS / "evidence.jsonl"), read_speed()
+    PAGE.write_text(filled_in(PAGE.read_text(encoding="utf-8"), all_tables(runs, speed)))
+    for name, figure in all_figures(runs, speed).items():
+        (FIGURES / f"{name}.svg").write_text(svg(figure), encoding="utf-8")
+        print(f"docs/figures/{name}.svg")
+
+
+if __name__ == "__main__":
+    main()
