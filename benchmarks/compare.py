@@ -19,10 +19,9 @@ from pathlib import Path
 from evidence.bases import STEPS, recipe_of
 from evidence.cells import Budget, Cell, run_all
 from evidence.results import read_runs
-from evidence.studies import COMPARED
 from evidence.tables import SEARCH_SEED, by_method, table
 from evidence.tasks import TASKS, Task, task
-from methods import METHODS
+from methods import COMPARED, METHODS
 
 GLUE = ("CoLA", "RTE", "SST-2")
 

@@ -17,10 +17,11 @@ from typing import Any
 
 from evidence.plots import Cost, gains, scores
 from evidence.results import Run, read_runs
-from evidence.studies import GLUE, OURS, STUDIES, Study
+from evidence.studies import GLUE, STUDIES, Study
 from evidence.tables import Line, table
 from machine import ROOT
 from matplotlib.figure import Figure
+from methods import OURS
 
 from sparsegrad_client.report.figures import svg
 

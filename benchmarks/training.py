@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from machine import device, machine, minilm
-from methods import METHODS, Method, Setting, groups_of, head_of
+from methods import COMPARED, METHODS, Method, Setting, groups_of, head_of
 from methods.bases import random_basis
 from torch import nn
 from transformers import (
@@ -36,6 +36,7 @@ from transformers.utils import logging
 
 from sparsegrad_client.groups import auto_spec, find_groups
 
+BOUNDS = ("reference", "limit")  # the layer as published, and the least that any method can cost
 WARM_UP = 2  # steps that are not counted: caches fill, moments are made
 
 
@@ -195,7 +196,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=MODELS, default="minilm")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*COMPARED, *BOUNDS])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=15)

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from methods import METHODS
+from methods import COMPARED, METHODS
+
+from sparsegrad_shared.errors import InvalidInput
 
 from .bases import JOINED, RANDOM, Recipe, recipe_of
 from .cells import Cell
@@ -22,11 +24,11 @@ GLUE = ("CoLA", "RTE", "SST-2")
 DENSITY = 0.01
 INSTRUCT_DENSITY = 0.0027  # the paper's for LLaMA
 
-LORA = ("lora", "lora-thin", "dora")
-PEERS = (*LORA, "fourierft", "waveft", "shira", "super-tuning", "frod", "vera")
 SELECTIONS = ("folded", "folded-frozen", "folded-block", "adapter")
-COMPARED = ("regular", *PEERS, "meprop", "folded", "folded-frozen", "adapter")
-REFRESHED = ("regular", "folded-full", "soap-100", "soap-10", "folded", "folded-refreshed-25")
+REFRESHED = (
+    *("regular", "folded-full", "soap-fixed", "soap-100", "soap-10"),
+    *("folded", "folded-restarted-25", "folded-refreshed-25"),
+)
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,17 @@ class Study:
 
 def _outcomes(row: Row, task: str, runs: Sequence[Run]) -> list[Outcome]:
     wanted = (task, row.method, row.density, row.recipe(task))
-    return [
-        run.outcome
+    kept = [
+        run
         for run in runs
-        if run.outcome is not None
-        and (run.asked.task, run.asked.method, run.asked.density, run.asked.recipe) == wanted
+        if (run.asked.task, run.asked.method, run.asked.density, run.asked.recipe) == wanted
     ]
+    if len({run.asked.lr for run in kept}) > 1:
+        raise InvalidInput(
+            f"{task}, {row.label}: runs at several learning rates; a search was changed: take the "
+            "lines of the old one out of the results"
+        )
+    return [run.outcome for run in kept if run.outcome is not None]
 
 
 def _densities(method: str, *shares: float) -> Iterator[Row]:

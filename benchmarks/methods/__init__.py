@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from sparsegrad_client import SparseGradConfig
-from sparsegrad_client.groups import LayerGroup, Share, auto_spec, find_groups
+from sparsegrad_client.groups import LayerGroup, auto_spec, find_groups
 
 from . import peers, plain
 from .method import Method, Prepared, Setting
@@ -20,7 +20,17 @@ from .refreshed import refreshed, restarted
 from .soap import NEVER, fixed, soap
 from .sparse import RANK, meprop, sparse
 
-__all__ = ["METHODS", "RANK", "Method", "Prepared", "Setting", "groups_of", "head_of", "variant"]
+__all__ = [
+    "COMPARED",
+    "METHODS",
+    "OURS",
+    "RANK",
+    "Method",
+    "Prepared",
+    "Setting",
+    "groups_of",
+    "head_of",
+]
 
 METHODS = {
     method.name: method
@@ -32,8 +42,8 @@ METHODS = {
         Method("dora", peer(peers.lora(dora=True)), 1e-3),
         Method("fourierft", peer(peers.fourierft), 3e-2),
         Method("waveft", peer(peers.waveft), 3e-3),
-        Method("shira", peer(peers.shira), 1e-3),
-        Method("super-tuning", peer(peers.super_tuning), 1e-3),
+        Method("shira", peer(peers.shira), 1e-2),
+        Method("super-tuning", peer(peers.super_tuning), 1e-2),
         Method("frod", peer(peers.frod), 1e-3),
         Method("vera", peer(peers.vera), 5e-3),
         Method("meprop", meprop, 1e-3),
@@ -64,6 +74,11 @@ METHODS = {
     )
 }
 
+LORA = ("lora", "lora-thin", "dora")
+PEERS = (*LORA, "fourierft", "waveft", "shira", "super-tuning", "frod", "vera")
+OURS = ("folded", "folded-frozen", "adapter")
+COMPARED = ("regular", *PEERS, "meprop", *OURS)  # with one another, in quality and in cost
+
 
 def groups_of(model: nn.Module) -> Sequence[LayerGroup]:
     """The layers that are fine-tuned: those of the model's preset, by role."""
@@ -73,11 +88,3 @@ def groups_of(model: nn.Module) -> Sequence[LayerGroup]:
 def head_of(model: nn.Module) -> list[nn.Parameter]:
     """The parameters of a classifier's head; a causal model has none of its own."""
     return [p for name, p in model.named_parameters() if name.startswith(("classifier", "score"))]
-
-
-def variant(share: Share, block: tuple[int, int] | None) -> Method:
-    """The adapter engine on another kind of basis, or with a block of another size."""
-    shape = "" if block is None else f", {block[0]} x {block[1]}"
-    rank = RANK if share == "layer" else None
-    prepare = sparse(SparseGradConfig(engine="adapter", block=block))
-    return Method(f"adapter, a basis a {share}{shape}", prepare, 1e-3, share, rank)

@@ -55,17 +55,6 @@ def test_groups_are_computed_both_ways(tmp_path: Path) -> None:
     assert row["times_faster"] == row["in_turn"] / row["side_by_side"]
 
 
-def test_the_table_of_quality_is_made_of_the_runs_that_are_whole(tmp_path: Path) -> None:
-    runs = tmp_path / "runs.jsonl"
-    row = {
-        "method": "adapter", "lr": 1e-3, "values": 5, "extra": 0.8, "extra_loss": 0.4,
-    }  # fmt: skip
-    whole = [row | {"seed": seed, "development": 0.8 + 0.02 * seed} for seed in range(2)]
-    runs.write_text("\n".join(map(json.dumps, whole)) + '\n{"method": "adap')
-    printed = _run("quality.py", "--table", "--results", str(runs))
-    assert "| **adapter** | 5 | 1e-03 | 0.8100 ± 0.0141 | 0.8000 ± 0.0000 |" in printed
-
-
 def test_ingest_measures_the_load_against_the_disk(tmp_path: Path) -> None:
     report = tmp_path / "ingest.json"
     kinds = ["--kinds", "small", "bfloat16", "--client", "library"]

@@ -209,6 +209,18 @@ def test_a_study_finds_its_runs_by_what_their_basis_was_made_of() -> None:
     }
 
 
+def test_runs_at_rates_of_two_searches_are_not_taken_together() -> None:
+    from evidence.studies import STUDIES
+
+    from sparsegrad_shared.errors import InvalidInput
+
+    first, second = _run("folded", 1, 0.8), _run("folded", 2, 0.6)
+    other = replace(second, asked=replace(second.asked, lr=2e-3))
+    STUDIES["quality"].lines([first, second])
+    with pytest.raises(InvalidInput, match="SST-2, folded: runs at several learning rates"):
+        STUDIES["quality"].lines([first, other])
+
+
 def test_no_two_rows_of_a_study_are_the_same_runs() -> None:
     from evidence.studies import STUDIES
     from evidence.tasks import TASKS
