@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,35 +62,38 @@ def costs_of(speed: Sequence[Mapping[str, Any]]) -> dict[str, Cost]:
 def gains_table(
     lines: Sequence[Line], costs: Mapping[str, Cost], speed: Sequence[Mapping[str, Any]]
 ) -> str:
-    """The paper's tables 3 and 4 side by side."""
+    """The paper's tables 3 and 4 side by side, of the methods whose cost was measured."""
     peaks = {row["method"]: row["peak_bytes"] / 2**20 for row in speed}
-    rows = [["", "values a step", "x regular's speed", "peak memory, MiB", *GLUE, "mean"]]
+    kept = [line for line in lines if line.all and line.label in costs]
+    tasks = [task for task in GLUE if any(line.scores(task) for line in kept)]
+    rows = [["", "values a step", "x regular's speed", "peak memory, MiB", *tasks]]
     rows.append(["---"] * len(rows[0]))
-    for line in lines:
-        if not line.all or line.label not in costs:
-            continue
-        means = [line.mean(task) for task in GLUE]
+    for line in kept:
+        means = [line.mean(task) for task in tasks]
         rows.append([
             line.label,
             f"{line.all[0].values:,}",
             f"{costs[line.label].speed:.2f}",
             f"{peaks[line.label]:,.0f}",
             *("" if mean is None else f"{mean:.3f}" for mean in means),
-            "" if None in means else f"{statistics.mean(m for m in means if m is not None):.3f}",
         ])  # fmt: skip
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def all_figures(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
-    """Every picture by the name of its file."""
+    """Every picture that there are runs for, by the name of its file."""
     made = {
-        f"evidence-{name}": scores(study.lines(runs), _run_on(study, runs), _ours(study))
+        f"evidence-{name}": scores(study.lines(runs), tasks, _ours(study))
         for name, study in STUDIES.items()
-        if _run_on(study, runs)
+        if (tasks := _run_on(study, runs))
     }
-    lines = STUDIES["quality"].lines(runs)
-    tasks = _run_on(STUDIES["quality"], runs)
+    lines, tasks = STUDIES["quality"].lines(runs), _run_on(STUDIES["quality"], runs)
     return made | {"evidence-gains": gains(lines, tasks, costs_of(speed), OURS)}
+
+
+def shown_figures(text: str) -> list[str]:
+    """The names of the pictures that the page shows."""
+    return re.findall(r"\(figures/(evidence-\S+)\.svg\)", text)
 
 
 def _run_on(study: Study, runs: Sequence[Run]) -> list[str]:
@@ -111,11 +113,13 @@ def read_speed(path: Path = RESULTS / "training-minilm.json") -> list[dict[str, 
 
 
 def main() -> None:
-    """Write the page and the pictures."""
+    """Write the page and the pictures that it shows."""
     runs, speed = read_runs(RESULTS / "evidence.jsonl"), read_speed()
-    PAGE.write_text(filled_in(PAGE.read_text(encoding="utf-8"), all_tables(runs, speed)))
-    for name, figure in all_figures(runs, speed).items():
-        (FIGURES / f"{name}.svg").write_text(svg(figure), encoding="utf-8")
+    text = filled_in(PAGE.read_text(encoding="utf-8"), all_tables(runs, speed))
+    PAGE.write_text(text, encoding="utf-8")
+    figures = all_figures(runs, speed)
+    for name in shown_figures(text):
+        (FIGURES / f"{name}.svg").write_text(svg(figures[name]), encoding="utf-8")
         print(f"docs/figures/{name}.svg")
 
 

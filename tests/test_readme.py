@@ -19,7 +19,6 @@ RESULTS = ROOT / "benchmarks" / "results"
 # The rows of the README's table, by the method's name in the benchmarks' results.
 ROWS = {
     "lora": "LoRA, rank 7",
-    "lora-thin": "LoRA, as many values",
     "adapter": "`adapter`",
     "folded": "`folded`",
     "reference": "`reference`",
@@ -63,7 +62,7 @@ def test_accuracies_are_those_of_the_results(monkeypatch: pytest.MonkeyPatch) ->
 
     lines = STUDIES["quality"].lines(read_runs(RESULTS / "evidence.jsonl"))
     scores = {line.label: line.scores("SST-2") for line in lines}
-    for method in ("lora-thin", "lora", "adapter", "folded", "regular"):
+    for method in ("lora", "adapter", "folded", "regular"):
         found = scores[method]
         claimed = f"{statistics.fmean(found):.3f} ± {statistics.stdev(found):.3f}"
         assert _row(ROWS[method])[3] == claimed.replace("0.", ".")

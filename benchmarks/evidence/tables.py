@@ -28,6 +28,10 @@ class Line:
         """On the development set, over the seeds."""
         return [outcome.development.score for outcome in self.outcomes.get(task, ())]
 
+    def held_out(self, task: str) -> list[float]:
+        """On the rows of the training set that chose the learning rate, over the seeds."""
+        return [outcome.held_out.score for outcome in self.outcomes.get(task, ())]
+
     def mean(self, task: str) -> float | None:
         """The mean of these, where there are any."""
         scores = self.scores(task)
@@ -60,39 +64,40 @@ def by_method(runs: Sequence[Run]) -> list[Line]:
 
 
 def table(lines: Sequence[Line], tasks: Sequence[str]) -> str:
-    """The score of each line on each task, best in bold.
+    """The score of each line on each task, best in bold; tasks without runs are left out.
 
-    With it come the values of the layers that a step changes and, where there are bases, what the
-    largest 1% of the entries of the runs' own gradients held in them.
+    Beside it stand the score on the held-out rows, the values of the layers that a step changes
+    and, where there are bases, what the largest 1% of the entries of the runs' own gradients held
+    in them.
     """
-    run = [line for line in lines if line.all]
-    several = len(tasks) > 1
-    based = any(outcome.shares for line in run for outcome in line.all)
-    titles = ["", "values a step", *tasks, *["mean"] * several, *["energy in 1%"] * based, "seeds"]
-    columns = [(task, [line.mean(task) for line in run]) for task in tasks]
-    best = {task: max((mean for mean in means if mean is not None), default=None)
-            for task, means in columns}  # fmt: skip
-    rows = [titles, ["---"] * len(titles)]
-    for line in run:
-        average = line.average(tasks)
-        rows.append([
-            line.label,
-            f"{line.all[0].values:,}",
-            *(_score(line.scores(task), best[task]) for task in tasks),
-            *["" if average is None else f"{average:.4f}"] * several,
-            *[_energy(line)] * based,
-            str(max(len(outcomes) for outcomes in line.outcomes.values())),
-        ])  # fmt: skip
+    kept = [line for line in lines if line.all]
+    shown = [task for task in tasks if any(line.scores(task) for line in kept)]
+    based = any(outcome.shares for line in kept for outcome in line.all)
+    columns = [["values a step", *(f"{line.all[0].values:,}" for line in kept)]]
+    for task in shown:
+        columns.append([task, *_column([line.scores(task) for line in kept])])
+        columns.append(["held out", *_column([line.held_out(task) for line in kept])])
+    if len(shown) > 1:
+        averages = [line.average(shown) for line in kept]
+        columns.append(["mean", *("" if mean is None else f"{mean:.4f}" for mean in averages)])
+    if based:
+        columns.append(["energy in 1%", *map(_energy, kept)])
+    columns.append(["seeds", *(str(max(map(len, line.outcomes.values()))) for line in kept)])
+    rows = list(zip(["", *(line.label for line in kept)], *columns, strict=True))
+    rows.insert(1, ("---",) * len(rows[0]))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def _score(scores: Sequence[float], best: float | None) -> str:
-    if not scores:
-        return ""
-    mean = statistics.mean(scores)
-    mark = "**" if mean == best else ""
-    spread = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
-    return f"{mark}{mean:.4f}{mark}{spread}"
+def _column(scores: Sequence[Sequence[float]]) -> list[str]:
+    """Means and deviations, the best mean in bold."""
+    means = [statistics.mean(found) if found else None for found in scores]
+    best = max((mean for mean in means if mean is not None), default=None)
+    cells = []
+    for mean, found in zip(means, scores, strict=True):
+        mark = "**" if mean == best else ""
+        spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
+        cells.append("" if mean is None else f"{mark}{mean:.4f}{mark}{spread}")
+    return cells
 
 
 def _energy(line: Line) -> str:

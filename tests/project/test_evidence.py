@@ -169,10 +169,10 @@ def test_the_table_leaves_out_what_chose_the_rate_and_what_failed() -> None:
         replace(_run("folded", 2, 0.1), outcome=None, error="the loss is nan"),
     ]
     assert table(by_method(runs), ["SST-2"]).splitlines() == [
-        "|  | values a step | SST-2 | energy in 1% | seeds |",
-        "| --- | --- | --- | --- | --- |",
-        "| lora, 1.00% | 70 | 0.6000 ± 0.1414 |  | 2 |",
-        "| folded, 1.00% | 70 | **0.8000** | 50% | 1 |",
+        "|  | values a step | SST-2 | held out | energy in 1% | seeds |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| lora, 1.00% | 70 | 0.6000 ± 0.1414 | 0.6000 ± 0.1414 |  | 2 |",
+        "| folded, 1.00% | 70 | **0.8000** | **0.8000** | 50% | 1 |",
     ]
 
 
@@ -180,10 +180,12 @@ def test_a_mean_over_tasks_is_of_those_that_were_run_on_all() -> None:
     from evidence.tables import by_method, table
 
     runs = [_run("lora", 1, 0.5), _run("lora", 1, 0.7, task="CoLA"), _run("vera", 1, 0.9)]
-    rows = table(by_method(runs), ["SST-2", "CoLA"]).splitlines()
-    assert rows[2:] == [
-        "| lora, 1.00% | 70 | 0.5000 | **0.7000** | 0.6000 | 1 |",
-        "| vera, 1.00% | 70 | **0.9000** |  |  | 1 |",
+    rows = table(by_method(runs), ["SST-2", "RTE", "CoLA"]).splitlines()
+    assert rows == [
+        "|  | values a step | SST-2 | held out | CoLA | held out | mean | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| lora, 1.00% | 70 | 0.5000 | 0.5000 | **0.7000** | **0.7000** | 0.6000 | 1 |",
+        "| vera, 1.00% | 70 | **0.9000** | **0.9000** |  |  |  | 1 |",
     ]
 
 
