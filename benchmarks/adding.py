@@ -24,13 +24,12 @@ from addition.shelf import Common, Shelf
 from addition.tables import show, sums_of
 from evidence.bases import JOINED, STEPS, Bases, recipe_of
 from evidence.fine_tuning import judge
-from evidence.tasks import TASKS, Task, task
+from evidence.tasks import GLUE, TASKS, Task, task
 from methods import METHODS
 from transformers.utils import logging
 
 from sparsegrad_shared.errors import SparseGradError
 
-GLUE = ("CoLA", "RTE", "SST-2")
 ADDED = ("folded", "folded-frozen", "folded-block", "adapter", "lora", "lora-thin")
 
 

@@ -20,10 +20,8 @@ from evidence.bases import STEPS, recipe_of
 from evidence.cells import Budget, Cell, run_all
 from evidence.results import read_runs
 from evidence.tables import SEARCH_SEED, by_method, table
-from evidence.tasks import TASKS, Task, task
+from evidence.tasks import GLUE, TASKS, Task, task
 from methods import COMPARED, METHODS
-
-GLUE = ("CoLA", "RTE", "SST-2")
 
 
 def _options() -> argparse.Namespace:

@@ -16,8 +16,9 @@ from typing import Any
 
 from evidence.plots import Cost, gains, scores
 from evidence.results import Run, read_runs
-from evidence.studies import GLUE, STUDIES, Study
+from evidence.studies import STUDIES, Study
 from evidence.tables import Line, table
+from evidence.tasks import GLUE
 from machine import ROOT
 from matplotlib.figure import Figure
 from methods import OURS

@@ -11,7 +11,6 @@ with seeds of its own.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import time
@@ -24,14 +23,13 @@ from typing import Any
 
 import torch
 from evidence.bases import JOINED, Bases, Recipe
-from evidence.fine_tuning import HEAD_LR, WARM_UP, WARM_UP_SEED
+from evidence.fine_tuning import setting_of
 from evidence.tasks import Task
-from methods import METHODS, Setting, head_of
+from methods import METHODS, Setting
 from torch import nn
 
 from sparsegrad_client import Basis, fetch_basis
 from sparsegrad_client.disk import flush
-from sparsegrad_client.groups import find_groups
 from sparsegrad_client.training.loop import Schedule, train
 from sparsegrad_shared.digests import digest_of
 
@@ -108,20 +106,13 @@ class Shelf:
         return folder
 
     def _trained(self, task: Task, seed: int) -> Setting:
-        model, data, method = task.fresh_model(seed), task.load(), METHODS[self._common.method]
-        setting = Setting(
-            model,
-            find_groups(model, task.spec(model, "role")),
-            [] if task.causal else head_of(model),
-            self._basis,
-            self._common.lr,
-            HEAD_LR,
-            self._common.density,
-            list(itertools.islice(data.training(WARM_UP_SEED), WARM_UP)),
+        common, data = self._common, task.load()
+        setting = setting_of(
+            task, data, self._basis, lr=common.lr, seed=seed, density=common.density
         )
-        prepared = method.prepare(setting)
+        prepared = METHODS[common.method].prepare(setting)
         torch.manual_seed(seed)  # what dropout draws, however much a method drew before
-        train(model, prepared.optimizer, data.training(seed), Schedule(epochs=task.epochs))
+        train(setting.model, prepared.optimizer, data.training(seed), Schedule(epochs=task.epochs))
         return setting
 
     def _find_basis(self, bases: Bases) -> Basis | None:

@@ -72,6 +72,17 @@ class Outcome:
     shares: Shares | None = None
 
 
+def setting_of(
+    task: Task, data: Data, basis: Basis | None, *, lr: float, seed: int, density: float
+) -> Setting:
+    """What a method is given to prepare: a fresh model, and what of it is fine-tuned."""
+    model = task.fresh_model(seed)
+    groups = find_groups(model, task.spec(model, "role"))
+    head = [] if task.causal else head_of(model)
+    warm_up = list(itertools.islice(data.training(WARM_UP_SEED), WARM_UP))
+    return Setting(model, groups, head, basis, lr, HEAD_LR, density, warm_up)
+
+
 def fine_tune(
     method: Method,
     task: Task,
@@ -87,12 +98,8 @@ def fine_tune(
     Raises:
         InvalidInput: when the loss is no longer finite.
     """
-    model = task.fresh_model(seed)
-    groups = find_groups(model, task.spec(model, "role"))
-    head = [] if task.causal else head_of(model)
-    warm_up = list(itertools.islice(data.training(WARM_UP_SEED), WARM_UP))
-    setting = Setting(model, groups, head, basis, lr, HEAD_LR, density, warm_up)
-    prepared = method.prepare(setting)
+    setting = setting_of(task, data, basis, lr=lr, seed=seed, density=density)
+    model, prepared = setting.model, method.prepare(setting)
     torch.manual_seed(seed)  # what dropout draws, however much a method drew before
     start = time.perf_counter()
     schedule = Schedule(epochs=task.epochs)

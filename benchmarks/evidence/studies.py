@@ -18,9 +18,8 @@ from .cells import Cell
 from .fine_tuning import Outcome
 from .results import Run
 from .tables import Line, finished
-from .tasks import Task
+from .tasks import GLUE, Task
 
-GLUE = ("CoLA", "RTE", "SST-2")
 DENSITY = 0.01
 INSTRUCT_DENSITY = 0.0027  # the paper's for LLaMA
 

@@ -33,6 +33,7 @@ from sparsegrad_client.models import (
 )
 
 Metric = Literal["accuracy", "matthews", "pearson", "loss"]
+GLUE = ("CoLA", "RTE", "SST-2")  # those that comparisons are made on
 HUB = "nyu-mll/glue"
 LIKE_LENGTH = 16  # batches among which examples are sorted by length, so that little is padding
 HELD_OUT = 1000  # rows of the training set that choose the learning rate, at most a fifth of it
