@@ -3,7 +3,7 @@
     python benchmarks/page.py
 
 A table of `docs/evidence.md` stands between two comments, ``<!-- evidence: NAME -->`` and
-``<!-- end -->``; what is between them is written anew. Pictures go to ``docs/figures``.
+``<!-- end -->``; what is between them is written anew. Pictures go to ``docs/figures/evidence``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sparsegrad_client.report.figures import svg
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "evidence.md"
-FIGURES = ROOT / "docs" / "figures"
+FIGURES = ROOT / "docs" / "figures" / "evidence"
 _PART = re.compile(r"(?<=<!-- evidence: )(?P<name>\S+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -84,17 +84,17 @@ def gains_table(
 def all_figures(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
     """Every picture that there are runs for, by the name of its file."""
     made = {
-        f"evidence-{name}": scores(study.lines(runs), tasks, _ours(study))
+        name: scores(study.lines(runs), tasks, _ours(study))
         for name, study in STUDIES.items()
         if (tasks := _run_on(study, runs))
     }
     lines, tasks = STUDIES["quality"].lines(runs), _run_on(STUDIES["quality"], runs)
-    return made | {"evidence-gains": gains(lines, tasks, costs_of(speed), OURS)}
+    return made | {"gains": gains(lines, tasks, costs_of(speed), OURS)}
 
 
 def shown_figures(text: str) -> list[str]:
     """The names of the pictures that the page shows."""
-    return re.findall(r"\(figures/(evidence-\S+)\.svg\)", text)
+    return re.findall(r"\(figures/evidence/(\S+)\.svg\)", text)
 
 
 def _run_on(study: Study, runs: Sequence[Run]) -> list[str]:
@@ -121,7 +121,7 @@ def main() -> None:
     figures = all_figures(runs, speed)
     for name in shown_figures(text):
         (FIGURES / f"{name}.svg").write_text(svg(figures[name]), encoding="utf-8")
-        print(f"docs/figures/{name}.svg")
+        print(f"docs/figures/evidence/{name}.svg")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "evidence.md"
+PICTURES = ROOT / "docs" / "figures" / "evidence"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,7 +54,7 @@ def test_its_pictures_are_those_that_the_results_give() -> None:
     assert set(shown) <= set(drawn)
     assert shown
     for name in shown:
-        assert "<svg" in (ROOT / "docs" / "figures" / f"{name}.svg").read_text(encoding="utf-8")
+        assert "<svg" in (PICTURES / f"{name}.svg").read_text(encoding="utf-8")
 
 
 def test_every_run_says_how_it_was_made() -> None:
