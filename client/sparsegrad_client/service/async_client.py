@@ -19,6 +19,7 @@ from sparsegrad_shared.calibrations import (
     CalibrationSummary,
     GradientStored,
 )
+from sparsegrad_shared.errors import SparseGradError
 from sparsegrad_shared.framing import Frame
 from sparsegrad_shared.jobs import JobStatus
 from sparsegrad_shared.search import CalibrationQuery
@@ -28,7 +29,7 @@ from .answers import Answer, raise_for_error
 from .async_bases_client import AsyncBasisMethods
 from .calls import Call
 from .config import ServiceConfig
-from .conversation import Line, OnBusy, Send, Wait, converse, ignore
+from .conversation import COME_AGAIN, Line, OnBusy, Send, Wait, converse, ignore
 from .events import JobWatch
 from .queries import CalibrationFilters, following, query_of
 from .streams import IncomingFile, OutgoingPieces
@@ -117,17 +118,20 @@ class AsyncBasisService(AsyncBasisMethods):
         return await self._run(calls.job(job_id))
 
     async def watch_job(self, job_id: str) -> AsyncIterator[JobStatus]:
-        """A job's states from now until it has ended; a cut stream is opened again."""
+        """A job's states from now until it has ended.
+
+        A stream that was cut is opened again; a server that is busy or starts anew is waited for.
+        """
         watch = JobWatch(self.config, monotonic)
         while not watch.ended:
-            failure = None
+            failure: httpx.TransportError | SparseGradError | None = None
             try:
                 async with self._events(job_id) as source:
                     async for event in source.aiter_sse():
                         status = watch.take(event)
                         if status is not None:
                             yield status
-            except httpx.TransportError as error:
+            except (httpx.TransportError, *COME_AGAIN) as error:
                 failure = error
             if not watch.ended:
                 await asyncio.sleep(watch.pause_after(failure))

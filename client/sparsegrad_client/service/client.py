@@ -19,7 +19,7 @@ from sparsegrad_shared.calibrations import (
     CalibrationSummary,
     GradientStored,
 )
-from sparsegrad_shared.errors import ServerUnreachable
+from sparsegrad_shared.errors import ServerUnreachable, SparseGradError
 from sparsegrad_shared.framing import Frame
 from sparsegrad_shared.jobs import JobStatus
 from sparsegrad_shared.search import CalibrationQuery
@@ -29,7 +29,7 @@ from .answers import Answer, raise_for_error
 from .bases_client import BasisMethods
 from .calls import Call
 from .config import ServiceConfig
-from .conversation import Line, OnBusy, Send, Wait, converse, ignore
+from .conversation import COME_AGAIN, Line, OnBusy, Send, Wait, converse, ignore
 from .events import JobWatch
 from .queries import CalibrationFilters, following, query_of
 from .streams import IncomingFile, OutgoingPieces
@@ -139,17 +139,20 @@ class BasisService(BasisMethods):
         return self._run(calls.job(job_id))
 
     def watch_job(self, job_id: str) -> Iterator[JobStatus]:
-        """A job's states from now until it has ended; a cut stream is opened again."""
+        """A job's states from now until it has ended.
+
+        A stream that was cut is opened again; a server that is busy or starts anew is waited for.
+        """
         watch = JobWatch(self.config, monotonic)
         while not watch.ended:
-            failure = None
+            failure: httpx.TransportError | SparseGradError | None = None
             try:
                 with self._events(job_id) as source:
                     for event in source.iter_sse():
                         status = watch.take(event)
                         if status is not None:
                             yield status
-            except httpx.TransportError as error:
+            except (httpx.TransportError, *COME_AGAIN) as error:
                 failure = error
             if not watch.ended:
                 self._wait(watch.pause_after(failure))

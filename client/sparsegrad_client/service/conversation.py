@@ -37,10 +37,11 @@ T = TypeVar("T")
 
 FIRST_PAUSE = 0.25  # seconds; doubles with each failure
 LONGEST_PAUSE = 8.0  # seconds
+LONGEST_ASKED = 3600.0  # seconds; a server that asks for more is asked again by then
 
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _BUSY = (Overloaded, SlotBusy, Unavailable)  # the server lives, and says when to come again
-_COME_AGAIN = (*_BUSY, ServerUnreachable)  # the last: a proxy's 503
+COME_AGAIN = (*_BUSY, ServerUnreachable)  # the last: a proxy's 503
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,37 @@ class Patience:
         """
         self._ends = now + self._seconds if self._ends is None else self._ends
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
-        pause = pause if asked is None else max(asked, 0.0) + self._spread(pause)
+        if asked is not None:
+            pause = min(max(asked, 0.0), LONGEST_ASKED) + self._spread(pause)
         return pause if now + pause <= self._ends else None
+
+
+class Waits:
+    """How long to go on with one thing that is asked of a server.
+
+    Args:
+        config: how patient to be.
+        spread: a number between 0 and its argument, by chance.
+    """
+
+    def __init__(self, config: ServiceConfig, spread: Callable[[float], float] = by_chance) -> None:
+        self._lost = Patience(config.patience, spread)
+        self._busy = Patience(config.busy_patience, spread)
+
+    def after_loss(self, now: float) -> float | None:
+        """Seconds to wait after the connection failed, or None when patience has run out."""
+        return self._lost.pause(now)
+
+    def after_refusal(self, refusal: SparseGradError, now: float) -> float | None:
+        """Seconds to wait after one of `COME_AGAIN`; None also where it does not say when."""
+        if refusal.retry_after is None:
+            return None
+        return (self._busy if is_busy(refusal) else self._lost).pause(now, refusal.retry_after)
+
+
+def is_busy(error: SparseGradError) -> bool:
+    """Whether a server that lives says to come again."""
+    return isinstance(error, _BUSY)
 
 
 def converse(
@@ -110,31 +140,27 @@ def converse(
     spread: Callable[[float], float] = by_chance,
 ) -> Generator[Send | Wait, Answer | None, T]:
     """The conversation about one call; see the module's docstring."""
-    lost, busy = Patience(config.patience, spread), Patience(config.busy_patience, spread)
+    waits = Waits(config, spread)
     while True:
-        is_busy = False
         error: SparseGradError
         try:
             answer = yield Send()
         except httpx.TransportError as failure:
             error = unreachable(failure, config.url)
             again = isinstance(failure, _NEVER_LEFT) or call.idempotent
-            pause = lost.pause(clock()) if again and line.answered else None
+            pause = waits.after_loss(clock()) if again and line.answered else None
         else:
             if answer is None:
                 raise TypeError("a Send is answered with an Answer")
             line.answered = True
             try:
                 return call.parse(answer)
-            except _COME_AGAIN as refusal:
+            except COME_AGAIN as refusal:
                 error = refusal
-                is_busy = isinstance(refusal, _BUSY)
-                asked = refusal.retry_after
-                patience = busy if is_busy else lost
-                pause = None if asked is None else patience.pause(clock(), asked)
+                pause = waits.after_refusal(refusal, clock())
         if pause is None:
             raise error
-        yield Wait(pause, is_busy)
+        yield Wait(pause, is_busy(error))
 
 
 def unreachable(failure: httpx.TransportError, url: str) -> ServerUnreachable:

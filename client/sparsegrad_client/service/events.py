@@ -8,15 +8,15 @@ import httpx
 from httpx_sse import ServerSentEvent
 from pydantic import ValidationError
 
-from sparsegrad_shared.errors import ServerFault
+from sparsegrad_shared.errors import ServerFault, SparseGradError
 from sparsegrad_shared.jobs import JOB_EVENT, JobStatus
 
 from .config import ServiceConfig
-from .conversation import Patience, unreachable
+from .conversation import Waits, unreachable
 
 
 class JobWatch:
-    """What a watcher of a job knows: its last state, and how often the stream was cut.
+    """What a watcher of a job knows: its last state, and how often the stream was cut or refused.
 
     Every stream begins with the present state, so that a new one loses nothing.
     """
@@ -24,7 +24,7 @@ class JobWatch:
     def __init__(self, config: ServiceConfig, clock: Callable[[], float]) -> None:
         self._config = config
         self._clock = clock
-        self._patience = Patience(config.patience)
+        self._waits = Waits(config)
         self._last: JobStatus | None = None
 
     @property
@@ -42,22 +42,31 @@ class JobWatch:
             raise ServerFault(
                 f"an event of a job is not a job's state: {event.data[:200]}"
             ) from None
-        self._patience = Patience(self._config.patience)
+        self._waits = Waits(self._config)
         if status == self._last:
             return None
         self._last = status
         return status
 
-    def pause_after(self, failure: httpx.TransportError | None) -> float:
-        """Seconds to wait before a cut stream is opened again.
+    def pause_after(self, failure: httpx.TransportError | SparseGradError | None) -> float:
+        """Seconds to wait before a stream is opened again.
 
         Args:
-            failure: what cut it; None when the server ended it.
+            failure: what cut it, or the refusal that it was opened with (one of `COME_AGAIN`);
+                None when the server ended it.
 
         Raises:
             ServerUnreachable: when it has been cut for too long.
+            SparseGradError: the refusal, when it has been refused for too long, or does not say
+                when to come again.
         """
-        pause = self._patience.pause(self._clock())
+        now = self._clock()
+        if isinstance(failure, SparseGradError):
+            pause = self._waits.after_refusal(failure, now)
+            if pause is None:
+                raise failure
+            return pause
+        pause = self._waits.after_loss(now)
         if pause is None:
             cut = failure or httpx.RemoteProtocolError("the stream of events ended too early")
             raise unreachable(cut, self._config.url)

@@ -21,7 +21,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: str | None = None
-    retry_after: float | None = Field(default=None, description="seconds")
+    retry_after: float | None = Field(default=None, allow_inf_nan=False, description="seconds")
     request_id: str | None = Field(default=None, description="what the server's log has it under")
 
 

@@ -13,7 +13,15 @@ import pytest
 from sparsegrad_client.service import AsyncBasisService, BasisService, ServiceConfig
 from sparsegrad_shared.bases import FileEntry, PublishedVersion
 from sparsegrad_shared.digests import digest_of, parse_content_digest
-from sparsegrad_shared.errors import CorruptFile, ServerUnreachable, Unauthenticated
+from sparsegrad_shared.errors import (
+    CorruptFile,
+    Overloaded,
+    ServerUnreachable,
+    SparseGradError,
+    Unauthenticated,
+    Unavailable,
+    UnknownJob,
+)
 from sparsegrad_shared.framing import PIECE_BYTES, Frame, RawTensor
 from sparsegrad_shared.jobs import JobStatus
 
@@ -125,7 +133,7 @@ def test_a_file_is_written_and_held_to_its_digest(tmp_path: Path, asynchronous: 
 
 def _watch(handler: Handler, *, asynchronous: bool) -> list[JobStatus]:
     transport = httpx.MockTransport(handler)
-    config = ServiceConfig(URL, patience=2.0)
+    config = ServiceConfig(URL, patience=2.0, busy_patience=2.0)
     if not asynchronous:
         with BasisService(config, transport=transport) as service:
             return list(service.watch_job("j1"))
@@ -167,6 +175,48 @@ def test_a_stream_that_stays_cut_ends_the_watch(asynchronous: bool) -> None:
 
     with pytest.raises(ServerUnreachable, match="refused"):
         _watch(handle, asynchronous=asynchronous)
+
+
+def _refusal(error: SparseGradError) -> httpx.Response:
+    problem = error.to_problem()
+    headers = {"content-type": "application/problem+json"}
+    return httpx.Response(problem.status, content=problem.model_dump_json(), headers=headers)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_busy_server_and_one_that_starts_anew_are_waited_for_by_who_watches_a_job(
+    asynchronous: bool,
+) -> None:
+    leased, done = _status("leased", 1), _status("done", 2)
+    answers = iter(
+        [
+            _refusal(Unavailable("the catalog is away", retry_after=0.01)),
+            httpx.Response(200, content=_stream(leased)),
+            httpx.Response(502, text="Bad gateway", headers={"retry-after": "0"}),
+            _refusal(Overloaded("too often", retry_after=0.01)),
+            httpx.Response(200, content=_stream(done)),
+        ]
+    )
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        answer = next(answers)
+        if answer.is_success:
+            answer.headers["content-type"] = "text/event-stream"
+        return answer
+
+    assert _watch(handle, asynchronous=asynchronous) == [leased, done]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    "refusal",
+    [UnknownJob("no job j1"), Unavailable("for good"), Unavailable("later", retry_after=1e9)],
+)
+def test_a_refusal_that_does_not_pass_in_time_ends_the_watch(
+    refusal: SparseGradError, asynchronous: bool
+) -> None:
+    with pytest.raises(type(refusal), match=refusal.message):
+        _watch(lambda request: _refusal(refusal), asynchronous=asynchronous)
 
 
 def test_a_refused_token_says_where_one_is_set() -> None:

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from sparsegrad_client.service import ServiceConfig, calls
 from sparsegrad_client.service.answers import Answer
-from sparsegrad_client.service.conversation import Line, Patience, Send, Wait, converse
+from sparsegrad_client.service.conversation import (
+    LONGEST_ASKED,
+    Line,
+    Patience,
+    Send,
+    Wait,
+    converse,
+)
 from sparsegrad_client.service.transport import retry_seconds
 from sparsegrad_shared.calibrations import CalibrationManifest
 from sparsegrad_shared.errors import (
@@ -176,6 +183,23 @@ def test_without_a_bound_a_busy_server_is_obeyed_for_days() -> None:
     )
     assert driver.run(calls.job("j1")) == JOB
     assert driver.now == 100 * 3600.0
+
+
+def test_a_server_that_asks_for_years_is_asked_again_within_the_hour() -> None:
+    driver = Driver(
+        [_problem(Overloaded("later", retry_after=1e300)), GOOD],
+        config=replace(CONFIG, busy_patience=math.inf),
+    )
+    assert driver.run(calls.job("j1")) == JOB
+    assert driver.now == LONGEST_ASKED
+
+
+@pytest.mark.parametrize("asked", [math.inf, math.nan])
+def test_a_time_that_is_none_is_no_reason_to_wait(asked: float) -> None:
+    content = json.dumps(Overloaded("later").to_problem().model_dump() | {"retry_after": asked})
+    driver = Driver([_answer(429, content, "application/problem+json")])
+    with pytest.raises(ServerFault, match="broken problem"):
+        driver.run(calls.job("j1"))
 
 
 def test_a_proxy_that_speaks_for_a_dead_server_is_not_obeyed_for_days() -> None:
