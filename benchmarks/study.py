@@ -2,6 +2,7 @@
 
     python benchmarks/study.py                          # all of them: a day on two cores
     python benchmarks/study.py quality --tasks SST-2    # one of them
+    python benchmarks/study.py quality --tasks RTE --only lora folded   # some of its rows
     python benchmarks/study.py --quick                  # a few rows: minutes, and says nothing
     python benchmarks/study.py --show                   # the tables of what there is
 
@@ -34,6 +35,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(STUDIES))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, help="only these of a study's")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="only these rows, by their labels")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--results", type=Path, help="another file than the committed one")
     parser.add_argument("--quick", action="store_true", help="a few rows, into a file of its own")
@@ -42,6 +44,10 @@ def _options() -> argparse.Namespace:
     unknown = set(options.studies) - set(STUDIES)
     if unknown:
         parser.error(f"expected studies among {', '.join(STUDIES)}; got {', '.join(unknown)}")
+    rows = {row.label for name in options.studies or STUDIES for row in STUDIES[name].rows}
+    unknown = set(options.only or ()) - rows
+    if unknown:
+        parser.error(f"expected rows among {', '.join(sorted(rows))}; got {', '.join(unknown)}")
     return options
 
 
@@ -54,7 +60,9 @@ def main() -> None:
     """Run what the command line asks for, and print the tables."""
     options = _options()
     results = options.results or (QUICK_RESULTS if options.quick else RESULTS)
-    studies = [_narrowed(STUDIES[name], options.tasks) for name in options.studies or STUDIES]
+    studies = [
+        _narrowed(STUDIES[name], options.tasks, options.only) for name in options.studies or STUDIES
+    ]
     if not options.show:
         tasks = {name: _task(name, quick=options.quick) for name in TASKS}
         cells = [cell for study in studies for cell in study.cells(tasks)]
@@ -64,9 +72,12 @@ def main() -> None:
         print(f"\n{study.name}\n\n{table(study.lines(runs), study.tasks)}")
 
 
-def _narrowed(study: Study, tasks: list[str] | None) -> Study:
-    kept = tuple(name for name in study.tasks if tasks is None or name in tasks)
-    return replace(study, tasks=kept)
+def _narrowed(study: Study, tasks: list[str] | None, rows: list[str] | None) -> Study:
+    return replace(
+        study,
+        tasks=tuple(name for name in study.tasks if tasks is None or name in tasks),
+        rows=tuple(row for row in study.rows if rows is None or row.label in rows),
+    )
 
 
 if __name__ == "__main__":

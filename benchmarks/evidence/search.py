@@ -1,7 +1,7 @@
 """The learning rate of a method on a task: Optuna's, by as many runs for every method.
 
-The first rate that is tried is the one that the method's authors use; the others are proposed
-from what came out so far. Rows of the training set that nothing was trained on decide, and a seed
+The first rate that is tried is a usual one for the method; the others are proposed from what came
+out so far. Rows of the training set that nothing was trained on decide, and a seed
 that no figure is made of. What is proposed follows from the runs so far alone, so that a search
 that was cut off goes on as if it had not been.
 """
