@@ -241,13 +241,13 @@ def status(session: Session, row: CalibrationRow) -> CalibrationStatus:
     """A calibration as it is shown."""
     groups = []
     for group in manifest_of(row).groups:
-        stored = gradients.stored(session, row.id, group.name)
+        arrived = gradients.arrived(session, row.id, group.name)
         groups.append(
             GroupArrivals(
                 name=group.name,
                 expected=group.slots,
-                arrived=tuple(gradient.index for gradient in stored),
-                zero=sum(gradient.zero for gradient in stored),
+                arrived=tuple(index for index, _ in arrived),
+                zero=sum(zero for _, zero in arrived),
             )
         )
     return CalibrationStatus(groups=tuple(groups), **_summary(row, datetime.now(UTC)))

@@ -15,10 +15,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session, defer
 
-from sparsegrad_shared.calibrations import GradientForm
+from sparsegrad_shared.calibrations import GradientForm, GroupSpec
 from sparsegrad_shared.errors import SlotBusy, SlotTaken
 
 from . import namespaces
@@ -64,18 +64,29 @@ class Arrival:
 
 
 def stored(session: Session, calibration_id: str, group: str) -> list[GradientRow]:
-    """The stored gradients of a group, rising by index."""
-    return list(
-        session.scalars(
-            select(GradientRow)
-            .where(
-                GradientRow.calibration_id == calibration_id,
-                GradientRow.group == group,
-                GradientRow.state == "stored",
-            )
-            .order_by(GradientRow.index)
-        )
+    """The stored gradients of a group, rising by index; without their headers.
+
+    A client may make each header 64 KiB long, and there may be a hundred thousand of them.
+    """
+    rows = select(GradientRow).options(defer(GradientRow.header, raiseload=True))
+    of_group = rows.where(*_stored_in(calibration_id, group))
+    return list(session.scalars(of_group.order_by(GradientRow.index)))
+
+
+def arrived(session: Session, calibration_id: str, group: str) -> list[tuple[int, bool]]:
+    """The index of each stored gradient of a group, rising, and whether it is zero throughout."""
+    found = select(GradientRow.index, GradientRow.zero).where(*_stored_in(calibration_id, group))
+    return [(index, zero) for index, zero in session.execute(found.order_by(GradientRow.index))]
+
+
+def can_be_fitted(session: Session, calibration_id: str, group: GroupSpec) -> bool:
+    """Whether a gradient that is not zero throughout is stored to fit the group's basis on."""
+    found = select(GradientRow.index).where(
+        *_stored_in(calibration_id, group.name),
+        GradientRow.index < group.gradients,
+        GradientRow.zero_count < GradientRow.count,
     )
+    return session.scalar(found.limit(1)) is not None
 
 
 def find(session: Session, slot: Slot) -> GradientRow | None:
@@ -160,6 +171,14 @@ def release(session: Session, slot: Slot, upload: str) -> None:
     if row is not None and row.state == "writing" and row.reserved_by == upload:
         _charge(session, slot, -row.bytes)
         session.delete(row)
+
+
+def _stored_in(calibration_id: str, group: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        GradientRow.calibration_id == calibration_id,
+        GradientRow.group == group,
+        GradientRow.state == "stored",
+    )
 
 
 def _locked(session: Session, slot: Slot) -> GradientRow | None:

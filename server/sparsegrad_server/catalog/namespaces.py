@@ -30,12 +30,7 @@ def check_quota(session: Session, namespace: str, bytes_more: int, limit: int) -
     Raises:
         QuotaExceeded: when `bytes_more` would go over `limit`; says how much there is.
     """
-    held = bytes_held(session, namespace)
-    if held + bytes_more > limit:
-        raise QuotaExceeded(
-            f"namespace {namespace} may hold {limit} bytes of gradients; it has {held}, "
-            f"and {bytes_more} more were asked for"
-        )
+    _hold_to(limit, namespace, bytes_held(session, namespace), bytes_more)
 
 
 def open_account(session: Session, namespace: str) -> None:
@@ -58,5 +53,13 @@ def charge(session: Session, namespace: str, bytes_more: int, limit: int | None 
     """
     row = session.get_one(NamespaceRow, namespace, populate_existing=True, with_for_update=True)
     if limit is not None:
-        check_quota(session, namespace, bytes_more, limit)
+        _hold_to(limit, namespace, row.bytes, bytes_more)
     row.bytes += bytes_more
+
+
+def _hold_to(limit: int, namespace: str, held: int, bytes_more: int) -> None:
+    if held + bytes_more > limit:
+        raise QuotaExceeded(
+            f"namespace {namespace} may hold {limit} bytes of gradients; it has {held}, "
+            f"and {bytes_more} more were asked for"
+        )

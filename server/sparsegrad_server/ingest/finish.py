@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from sparsegrad_shared.calibrations import GroupSpec
 from sparsegrad_shared.errors import NoGradients
 
 from ..catalog import calibrations, gradients
@@ -27,7 +26,8 @@ def finish(session: Session, row: CalibrationRow) -> JobRow:
         calibrations.check_not_expired(row)
     if row.state == "open":
         groups = calibrations.manifest_of(row).groups
-        empty = [group.name for group in groups if not _can_be_fitted(session, row.id, group)]
+        fits = gradients.can_be_fitted
+        empty = [group.name for group in groups if not fits(session, row.id, group)]
         if empty:
             raise NoGradients(
                 f"calibration {row.id}: no gradient but zeros has arrived to fit on in "
@@ -37,10 +37,3 @@ def finish(session: Session, row: CalibrationRow) -> JobRow:
     job = enqueue_publish(session, row.id)
     row.job_id = job.id
     return job
-
-
-def _can_be_fitted(session: Session, calibration_id: str, group: GroupSpec) -> bool:
-    return any(
-        gradient.index < group.gradients and gradient.zero_count < gradient.count
-        for gradient in gradients.stored(session, calibration_id, group.name)
-    )

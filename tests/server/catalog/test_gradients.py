@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,12 +15,15 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from sqlalchemy import event
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 from support.catalogs import empty
 from support.gradient_stores import group_spec, manifest_of
 
 from sparsegrad_server.catalog import Catalog, calibrations, gradients, namespaces
 from sparsegrad_server.catalog.gradients import Arrival, Slot
+from sparsegrad_server.ingest.finish import finish
 from sparsegrad_shared.errors import Conflict, QuotaExceeded, SlotBusy, SlotTaken
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,6 +77,45 @@ def test_what_is_stored_is_taken_for_good(session: Session) -> None:
         reserve(session, "b", "second", later)
     gradients.release(session, SLOT, "first")
     assert [row.digest for row in gradients.stored(session, "cal", "up")] == ["a"]
+
+
+def test_no_header_is_read_to_tell_what_has_arrived_or_to_finish(session: Session) -> None:
+    """A client may make each 64 KiB long, and there may be a hundred thousand of them."""
+    for index in range(3):
+        slot = Slot("cal", "up", index)
+        header = replace(arrival("a"), header="{}" + 1000 * " ", zero=index == 1)
+        gradients.reserve(session, slot, header, "first", NOW, HOLD)
+        gradients.held(session, slot, "first").state = "stored"
+    session.flush()
+    session.expunge_all()
+    said: list[str] = []
+    event.listen(session.get_bind(), "before_cursor_execute", lambda *args: said.append(args[2]))
+    calibration = calibrations.get(session, "cal")
+    (group,) = calibrations.status(session, calibration).groups
+    assert (group.arrived, group.zero) == ((0, 1, 2), 1)
+    finish(session, calibration)
+    rows = gradients.stored(session, "cal", "up")
+    assert [row.index for row in rows] == [0, 1, 2]
+    assert [statement for statement in said if "header" in statement] == []
+    with pytest.raises(InvalidRequestError):
+        _ = rows[0].header
+
+
+@pytest.mark.parametrize(
+    ("index", "zero_count", "fits"), [(0, 0, True), (0, 1, False), (4, 0, False)]
+)
+def test_only_a_gradient_that_is_not_zero_and_not_held_out_can_be_fitted(
+    session: Session, index: int, zero_count: int, fits: bool
+) -> None:
+    group = group_spec().model_copy(update={"gradients": 4, "held_out": 2})
+    slot = Slot("cal", "up", index)
+    gradients.reserve(session, slot, replace(arrival("a"), zero_count=zero_count), "a", NOW, HOLD)
+    assert not gradients.can_be_fitted(session, "cal", group)  # it is being written
+    gradients.held(session, slot, "a").state = "stored"
+    session.flush()
+    assert gradients.can_be_fitted(session, "cal", group) == fits
+    other = group.model_copy(update={"name": "down"})
+    assert not gradients.can_be_fitted(session, "cal", other)
 
 
 def test_what_is_being_written_counts_against_the_quota(session: Session) -> None:
