@@ -50,15 +50,18 @@ def minilm_folder() -> str:
 @pytest.fixture(scope="session")
 def tiny_folder(minilm_folder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two small blocks with MiniLM's tokenizer, as a model folder."""
+    import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("models") / "tiny-bert"
+    torch.manual_seed(0)
     config = BertConfig(
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=64,
+        initializer_range=0.2,  # with BERT's own 0.02 a small model hardly tells texts apart
     )
     BertModel(config).save_pretrained(folder)
     AutoTokenizer.from_pretrained(minilm_folder).save_pretrained(folder)
