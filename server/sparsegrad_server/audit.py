@@ -48,8 +48,7 @@ class AuditedCatalog(Catalog):
             yield session
             if current is not None and current.principal is not None and not current.audit_id:
                 entry = _entry_of(current, current.principal, current.success)
-                if not audit.add(session, entry):
-                    entry = None
+                audit.add(session, entry)
         if current is not None and entry is not None:  # and on disk
             current.audit_id, current.audit_status = entry.id, entry.status
 

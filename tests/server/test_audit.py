@@ -10,15 +10,17 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from support.calibrations import Calibration
 from support.gradients import dense_frame, manifest, open_calibration, put
 from support.service import Service, running
 from support.workbench import Workbench
 
-from sparsegrad_server.audit import record_command
+from sparsegrad_server.audit import AuditedCatalog, needs_following, record_command
+from sparsegrad_server.auth.principal import Principal
 from sparsegrad_server.catalog import audit
 from sparsegrad_server.catalog.audit import AuditQuery
+from sparsegrad_server.context import RequestContext, answering, concern
 from sparsegrad_shared.errors import Forbidden
 
 
@@ -53,6 +55,27 @@ def test_gradients_of_one_calibration_share_a_row(
         assert put(calibration.client, calibration.id, index, dense_frame(index)).is_success
     uploads = [row for row in rows(admin) if row["target"] == calibration.id]
     assert [row["action"].split()[0] for row in uploads] == ["PUT", "POST"]
+
+
+def test_a_row_is_added_once_a_request_however_often_it_writes(tmp_path: Path) -> None:
+    catalog = AuditedCatalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    catalog.migrate()
+    who = Principal("tests", "team", "write", "tok-1")
+    said: list[str] = []
+    with catalog.writing() as session:
+        event.listen(session.get_bind(), "before_cursor_execute", lambda *all: said.append(all[2]))
+    for request_id in ("first", "second"):
+        current = RequestContext(request_id, {"method": "PUT", "path": "/v1/it"}, who)
+        with answering(current):
+            for _ in range(2):
+                with catalog.writing():
+                    concern("team", "cal-1", repeated=True)
+        assert not needs_following(current, current.success)
+    assert sum("INSERT INTO audit" in statement for statement in said) == 2
+    with catalog.reading() as session:
+        (entry,) = audit.entries(session, AuditQuery(), 10)
+        assert (entry.target, entry.request_id) == ("cal-1", "first")
+    catalog.close()
 
 
 def test_looking_leaves_no_row(calibration: Calibration, admin: httpx.Client) -> None:

@@ -16,7 +16,7 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.errors import InvalidInput, NotFound, Unauthenticated
@@ -29,6 +29,8 @@ from .principal import EVERY_NAMESPACE, Principal
 PREFIX = "sg_"
 _SECRET_BYTES = 32
 _LENGTH = len(PREFIX) + 43 + 6
+# Put together once: every request asks for it.
+_BY_HASH = select(TokenRow).where(TokenRow.hash == bindparam("digest"))
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def find(session: Session, digest: str, now: datetime) -> Principal:
     Raises:
         Unauthenticated: when there is none, or it has expired or been revoked.
     """
-    row = session.scalars(select(TokenRow).where(TokenRow.hash == digest)).one_or_none()
+    row = session.scalars(_BY_HASH, {"digest": digest}).one_or_none()
     if row is None:
         raise Unauthenticated("this token is not known here: is it for another server?")
     return holder(row, now)

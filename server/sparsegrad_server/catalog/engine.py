@@ -46,6 +46,7 @@ _PATIENCE = {
 }
 CONNECTIONS = 40  # at most; as many as there are threads that answer requests
 _KEPT = 5  # connections that stay open when nothing happens
+_POOL = {"pool_size": _KEPT, "max_overflow": CONNECTIONS - _KEPT}
 _MIGRATION = 0x5BA5E6AD  # the key of PostgreSQL's advisory lock; any number, but always this one
 _BEGIN = "sparsegrad_begin"  # the execution option that says how a transaction begins
 
@@ -156,7 +157,7 @@ def _parse(url: str) -> URL:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, **_POOL)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -166,9 +167,8 @@ def _postgresql(url: URL) -> Engine:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,  # a connection that died while it lay idle is replaced without a word
-        max_overflow=CONNECTIONS - _KEPT,
-        pool_size=_KEPT,
         connect_args=_PATIENCE,
+        **_POOL,
     )
     event.listen(engine, "connect", _configure_postgresql)
     return engine

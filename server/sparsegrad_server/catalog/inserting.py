@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import literal
+from functools import cache
+
+from sqlalchemy import inspect, literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from .tables import Table
 
@@ -15,8 +18,16 @@ def insert_if_absent(session: Session, table: type[Table], **values: object) -> 
     Where another transaction has inserted one and not ended yet, this waits for its end: after
     that the row is either there to be read, or was undone and this one inserted.
     """
+    session.flush()  # what it may refer to; a statement that is no mapper's does not by itself
+    columns = inspect(table).columns
+    row = {columns[name].key: value for name, value in values.items()}
+    insert = _insert(table, session.get_bind().dialect.name)
+    return session.execute(insert, row).first() is not None
+
+
+@cache  # a statement takes longer to put together than to carry out
+def _insert(table: type[Table], dialect: str) -> ReturningInsert[tuple[int]]:
     insert: postgresql.Insert | sqlite.Insert
-    on_sqlite = session.get_bind().dialect.name == "sqlite"
-    insert = sqlite.insert(table) if on_sqlite else postgresql.insert(table)
-    inserted = insert.values(**values).on_conflict_do_nothing().returning(literal(1))
-    return session.execute(inserted).first() is not None
+    core = Table.metadata.tables[table.__tablename__]
+    insert = sqlite.insert(core) if dialect == "sqlite" else postgresql.insert(core)
+    return insert.on_conflict_do_nothing().returning(literal(1))

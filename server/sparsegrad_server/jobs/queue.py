@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.errors import JobFailed, Problem
@@ -39,6 +39,13 @@ JobKind = Literal["accumulate", "publish"]
 
 MAX_ATTEMPTS = 5  # leases that may end in an error or a death before the job is given up
 FIRST_REST_SECONDS = 2.0  # after an error; doubled with each further one
+# Put together once: every gradient that is stored asks for it.
+_OF_CALIBRATION = (
+    select(JobRow)
+    .where(JobRow.calibration_id == bindparam("calibration"), JobRow.kind == bindparam("its_kind"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 class LeaseLost(Exception):
@@ -223,12 +230,11 @@ def release(session: Session, lease: Lease, now: datetime) -> None:
 
 def _job_of(session: Session, calibration_id: str, kind: JobKind, now: datetime) -> JobRow:
     """The calibration's job of that kind, locked; a new one when there is none."""
-    job = select(JobRow).where(JobRow.calibration_id == calibration_id, JobRow.kind == kind)
-    locked = job.with_for_update().execution_options(populate_existing=True)
-    row = session.scalars(locked).one_or_none()
+    wanted = {"calibration": calibration_id, "its_kind": kind}
+    row = session.scalars(_OF_CALIBRATION, wanted).one_or_none()
     if row is None:
         _insert(session, calibration_id, kind, now)
-        row = session.scalars(locked).one()  # ours, or that of whoever was quicker
+        row = session.scalars(_OF_CALIBRATION, wanted).one()  # ours, or of whoever was quicker
     return row
 
 

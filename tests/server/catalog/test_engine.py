@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import IntegrityError, InternalError
 from support.gradient_stores import group_spec, manifest_of
 
 from sparsegrad_server.catalog import Catalog, calibrations
+from sparsegrad_server.catalog.engine import CONNECTIONS
 from sparsegrad_server.catalog.tables import CalibrationRow
 from sparsegrad_shared.errors import InvalidInput
 
@@ -97,6 +99,12 @@ def test_a_reader_neither_waits_for_a_writer_nor_sees_its_half(catalog: Catalog)
             assert reader.get(CalibrationRow, "cal-1") is None
     with catalog.reading() as reader:
         assert calibrations.manifest_of(calibrations.get(reader, "cal-1")) == MANIFEST
+
+
+def test_as_many_threads_as_answer_requests_read_at_once(catalog: Catalog) -> None:
+    with ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            assert stack.enter_context(catalog.reading()).scalar(text("SELECT 1")) == 1
 
 
 def test_an_error_undoes_the_whole_transaction(catalog: Catalog) -> None:
