@@ -43,6 +43,7 @@ _SHOWN = 200  # characters of a wrong value that are sent back
 _COMPLAINTS = 20  # about one request
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)  # files and connections, of the process or of all
 
 
 def install(app: FastAPI) -> None:
@@ -89,6 +90,9 @@ def translate(error: BaseException) -> SparseGradError:
             return error
         case OSError(errno=number) if number in _FULL_DISK:
             return StorageFull("the server's disk is full: have its operator make room")
+        case OSError(errno=number) if number in _TOO_MANY_OPEN:
+            _log.warning("%s: allow this process more open files (ulimit -n)", error.strerror)
+            return Unavailable("too much is open at this moment; come again", retry_after=2)
         case SQLAlchemyError() if (problem := failures.problem_of(error)) is not None:
             _log.warning("the catalog: %s", _first_line(error))
             return problem

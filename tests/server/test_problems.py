@@ -29,6 +29,7 @@ from sparsegrad_shared.errors import (
     [
         (UnknownGroup("no group"), UnknownGroup),
         (OSError(errno.ENOSPC, "No space left on device", "/srv/secret"), StorageFull),
+        (OSError(errno.EMFILE, "Too many open files", "/srv/secret"), Unavailable),
         (OSError(errno.EIO, "I/O error", "/srv/secret"), ServerFault),
         (FileNotFoundError(errno.ENOENT, "No such file", "/srv/secret"), ServerFault),
         (OperationalError("secret", {}, sqlite3.OperationalError("disk is full")), StorageFull),

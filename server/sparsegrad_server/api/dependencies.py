@@ -22,6 +22,7 @@ from ..catalog import Catalog
 from ..ingest.admission import Admission
 from ..ingest.uploads import Uploads
 from ..jobs.comparing import Comparisons
+from ..live.streams import Streams
 from ..settings import Settings
 from ..sharing.imports import Imports
 from ..store.bases import BasisStore
@@ -55,6 +56,7 @@ AdmissionOf = Annotated[Admission, Depends(_part("admission"))]
 UploadsOf = Annotated[Uploads, Depends(_part("uploads"))]
 ComparisonsOf = Annotated[Comparisons, Depends(_part("comparisons"))]
 ImportsOf = Annotated[Imports, Depends(_part("imports"))]
+StreamsOf = Annotated[Streams, Depends(_part("job_streams"))]
 
 
 def authenticate(

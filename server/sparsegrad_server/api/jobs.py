@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -14,9 +14,10 @@ from sparsegrad_shared.search import MAX_PAGE
 
 from ..catalog import Catalog, job_lines, jobs
 from ..live.streams import follow
-from .dependencies import CatalogOf, DrainingOf, Reader
+from .dependencies import CatalogOf, DrainingOf, Reader, StreamsOf
 
 LOOK_SECONDS = 0.25  # between two looks at a job that someone listens to
+MOST_STREAMS = 100  # of one token, which a whole team may share
 
 router = APIRouter(tags=["jobs"], prefix="/jobs")
 
@@ -54,11 +55,29 @@ def read_job_log(
         return job_lines.read(session, job.id, limit, after)
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse)
+def one_more_stream(principal: Reader, streams: StreamsOf) -> Iterator[None]:
+    """A dependency: one of the streams that a token may have, until it ends.
+
+    Raises:
+        Overloaded: when it has as many as it may have.
+    """
+    with streams.one_more(principal.token_id):
+        yield
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(one_more_stream)],
+)
 async def follow_job(
     job: VisibleJob, catalog: CatalogOf, draining: DrainingOf
 ) -> AsyncIterator[ServerSentEvent]:
-    """A job's present state, then each change, until it has ended, or the server stops."""
+    """A job's present state, then each change, until it has ended, or the server stops.
+
+    A token has a bounded number of such streams at a time, since each looks into the catalog four
+    times a second.
+    """
     events = follow(
         job,
         lambda: _status(catalog, job.id),

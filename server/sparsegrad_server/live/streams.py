@@ -69,10 +69,12 @@ class Streams:
 
     Args:
         most: that one may have.
+        what: they are, for messages, such as "live pages are open in this browser".
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, what: str) -> None:
         self._most = most
+        self._what = what
         self._open: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -86,8 +88,7 @@ class Streams:
         with self._lock:
             if self._open[holder] >= self._most:
                 raise Overloaded(
-                    f"{self._most} live pages are open in this browser already, and may be at "
-                    "most: close one of them",
+                    f"{self._most} {self._what} already, and may be at most: close one of them",
                     retry_after=FULL_RETRY_SECONDS,
                 )
             self._open[holder] += 1

@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -75,7 +76,7 @@ class Imports:
         self._store = store
         self._settings = settings
         self._staging = Staging(settings.staging_folder)
-        self._publishing = threading.Lock()
+        self._reading = threading.Lock()
         self.checkers = CapacityLimiter(1)
 
     def go_on(
@@ -199,7 +200,8 @@ class Imports:
             except UnknownBasis:
                 return None
         try:
-            self._store.verify(manifest.digest())
+            with self._one_at_a_time():
+                self._store.verify(manifest.digest())
         except CorruptFile:  # so that an import mends what a disk has lost
             return None
         with self._catalog.writing() as session:
@@ -235,16 +237,28 @@ class Imports:
         manifest: BasisManifest,
         folder: Path,
     ) -> PublishedVersion:
-        if not self._publishing.acquire(blocking=False):
-            raise Overloaded("another basis is being published; come again", retry_after=1)
-        try:
+        with self._one_at_a_time():
             self._copy(manifest, folder)
             with self._catalog.writing() as session:
                 version = self._name(session, principal, namespace, name, manifest)
-        finally:
-            self._publishing.release()
         remove(folder)
         return version
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Read a whole basis, of up to `max_basis_bytes`, while nobody else does.
+
+        Who waits for his turn would hold a thread that answers requests.
+
+        Raises:
+            Overloaded: when somebody does.
+        """
+        if not self._reading.acquire(blocking=False):
+            raise Overloaded("another basis is being published; come again", retry_after=1)
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     def _copy(self, manifest: BasisManifest, folder: Path) -> None:
         """Put the files into the store, whole."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +15,14 @@ import httpx
 import pytest
 from httpx_sse import connect_sse
 from safetensors.numpy import load
+from sqlalchemy import select
 from support.service import Service, running
 from support.workbench import Workbench, group_of, manifest_of
 
+from sparsegrad_server.api.jobs import MOST_STREAMS
+from sparsegrad_server.app import create_app
+from sparsegrad_server.auth import tokens
+from sparsegrad_server.catalog.tables import JobRow
 from sparsegrad_server.jobs import queue
 from sparsegrad_shared.aliases import AliasStatus
 from sparsegrad_shared.bases import BasisDifference, BasisList, BasisVersion
@@ -24,6 +31,7 @@ from sparsegrad_shared.errors import (
     InvalidInput,
     InvalidReference,
     NotFound,
+    Overloaded,
     PreconditionFailed,
     ShapeMismatch,
     UnknownBasis,
@@ -181,6 +189,30 @@ def test_only_files_that_the_manifest_lists_are_served(team: httpx.Client, name:
     answer = team.get(f"/v1/bases/team/tiny/versions/1/files/{name}")
     assert answer.status_code == 404
     assert answer.json()["type"] == NotFound.type_uri()
+
+
+def test_a_token_that_follows_as_many_jobs_as_it_may_is_told_to_come_again(
+    bench: Workbench,
+) -> None:
+    app = create_app(bench.settings)
+    with bench.catalog.writing() as session:
+        token = tokens.create(session, "ci", "team", "read", datetime.now(UTC))
+        job = session.scalars(select(JobRow).where(JobRow.kind == "publish")).first()
+        assert job is not None
+    headers = {"Authorization": f"Bearer {token.secret}"}
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get(f"/v1/jobs/{job.id}/events", headers=headers)
+
+    with ExitStack() as stack:
+        for _ in range(MOST_STREAMS):
+            stack.enter_context(app.state.job_streams.one_more(token.id))
+        refused = asyncio.run(ask())
+    assert (refused.status_code, refused.json()["type"]) == (429, Overloaded.type_uri())
+    assert float(refused.headers["retry-after"]) > 0
+    assert asyncio.run(ask()).status_code == 200
 
 
 def test_other_teams_things_are_not_there(

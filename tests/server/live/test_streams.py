@@ -70,9 +70,12 @@ def test_a_server_that_stops_sends_its_readers_away_and_says_when_to_come_again(
 
 
 def test_a_holder_has_so_many_streams_and_another_has_others() -> None:
-    streams = Streams(2)
+    streams = Streams(2, "live pages are open")
     with streams.one_more("a"), streams.one_more("a"):
-        with pytest.raises(Overloaded, match="2 live pages"), streams.one_more("a"):
+        with (
+            pytest.raises(Overloaded, match="2 live pages are open already"),
+            streams.one_more("a"),
+        ):
             pass
         with streams.one_more("b"):
             pass
