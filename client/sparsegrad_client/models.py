@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -36,6 +37,7 @@ from .model_names import folder_id
 from .presets import SHORT_NAMES
 
 _GGUF_NEEDS = ("gguf", "accelerate")
+_ALIKE = 0.75  # of 1: a short name and one that was mistyped
 
 
 @dataclass(frozen=True)
@@ -164,11 +166,19 @@ def _not_loaded(place: ModelPlace, what: str, error: Exception) -> InvalidInput:
         return InvalidInput(
             f"model {place.id} is not in the local cache, and {hub.endpoint()} cannot be reached; "
             "pass --model FOLDER, a folder with the model's config.json, safetensors and tokenizer"
+            f"{_nearest(place.id)}"
         )
     reason = " ".join(str(error).split())[:300]
     return InvalidInput(
         f"the {what} of {place.id} cannot be loaded from {hub.endpoint()}: {reason}"
+        f"{_nearest(place.id)}"
     )
+
+
+def _nearest(name: str) -> str:
+    """A hint at the short name that somebody may have meant."""
+    near = get_close_matches(name, SHORT_NAMES, n=1, cutoff=_ALIKE)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _with_config(folder: Path) -> Path:

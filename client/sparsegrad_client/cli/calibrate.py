@@ -171,9 +171,9 @@ def calibrate(
 
         torchrun --nproc-per-node 4 --no-python sparsegrad-client calibrate --model llama-2-7b
     """
-    from .loading import load_task, open_table
+    from .loading import load_task, open_tables
 
-    data = open_table(model, dataset)
+    (data,) = open_tables(model, dataset)
     with launched() as launch, Phases(launch.console) as phases:
         task = load_task(
             model, data, split_columns(text_columns), label_column, max_length, dtype, device, seed

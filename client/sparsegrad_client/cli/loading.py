@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from ..training.tasks import Task
 
 
-def open_table(model: str, dataset: str | None, *others: str | None) -> Table | None:
-    """Read the data set; before that, find out whether the hub answers, if it may be needed.
+def open_tables(model: str, *datasets: str | None) -> tuple[Table | None, ...]:
+    """Read the data sets; before that, find out whether the hub answers, if it may be needed.
+
+    All of them before the model is loaded, which may take minutes.
 
     Args:
         model: what `--model` says.
-        dataset: what `--dataset` says.
-        others: further data sets that will be read.
+        datasets: what `--dataset` and the like say; None for one that was not given.
     """
-    reach_hub(*(name for name in (model, dataset, *others) if name is not None))
+    reach_hub(*(name for name in (model, *datasets) if name is not None))
     from ..data.tables import read_table
 
-    return None if dataset is None else read_table(dataset)
+    return tuple(None if each is None else read_table(each) for each in datasets)
 
 
 def reach_hub(*names: str) -> None:
@@ -85,5 +86,5 @@ def quieten() -> None:
 
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    datasets.logging.set_verbosity_error()
+    datasets.logging.set_verbosity(logging.CRITICAL)  # it logs errors that it raises as well
     datasets.disable_progress_bars()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -151,10 +152,11 @@ def train(
         ),
     ] = "auto",
     lr: Annotated[
-        float, typer.Option(help="Learning rate of the sparse layers.", rich_help_panel="How")
+        float,
+        typer.Option(min=0.0, help="Learning rate of the sparse layers.", rich_help_panel="How"),
     ] = 1e-3,
     head_lr: Annotated[
-        float, typer.Option(help="Learning rate of the head.", rich_help_panel="How")
+        float, typer.Option(min=0.0, help="Learning rate of the head.", rich_help_panel="How")
     ] = 5e-4,
     epochs: Annotated[
         int, typer.Option(min=1, help="Passes over the data.", rich_help_panel="How")
@@ -222,11 +224,12 @@ def train(
         sparsegrad-client train --model llama-2-7b --basis team/llama:prod --dataset pairs.jsonl
         --text-columns question,answer --output answers --merge
     """
-    from .loading import load_task, open_table
+    from .loading import load_task, open_tables
 
     if recalibrate_name is not None and not recalibrate:
         raise InvalidInput("--recalibrate-name says what --recalibrate publishes: give that too")
-    data = open_table(model, dataset, eval_dataset)
+    config = _config(density, entries, block, engine, selection)
+    data, judged = open_tables(model, dataset, eval_dataset)
     from ..bases import fetch_basis
     from ..training.fine_tuning import FineTuning, fine_tune
     from ..training.loop import Schedule
@@ -238,13 +241,13 @@ def train(
         columns = split_columns(text_columns)
         task = load_task(model, data, columns, label_column, max_length, "float32", device, seed)
         how = FineTuning(
-            config=_config(task, density, entries, block, engine, selection),
+            config=config if density or entries or block else _sized(config, task),
             lr=lr,
             head_lr=head_lr,
             schedule=Schedule(epochs=epochs, accumulation=accumulation),
             metric=_metric(task, metric),
         )
-        rows, held_out = _split(task, eval_dataset, seed)
+        rows, held_out = _split(task, judged, seed)
         rows, held_out = rows.sample(limit, seed), held_out.sample(eval_limit, seed)
         outcome = fine_tune(
             task,
@@ -309,18 +312,16 @@ def _report(output: Path, phases: Phases) -> Path:
 
 
 def _config(
-    task: Task,
     density: float | None,
     entries: int | None,
     block: str | None,
     engine: Engine,
     selection: Selection,
 ) -> SparseGradConfig:
+    """What was asked for; a contradiction is found before anything is loaded."""
     from ..config import SparseGradConfig
 
     shape = None if block is None else _block(block)
-    if density is None and entries is None and shape is None:
-        entries = _entries_of_preset(task)
     return SparseGradConfig(
         density=density, entries=entries, block=shape, engine=engine, selection=selection
     )
@@ -333,13 +334,15 @@ def _block(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _entries_of_preset(task: Task) -> int | None:
+def _sized(config: SparseGradConfig, task: Task) -> SparseGradConfig:
+    """The config with as many entries as the architecture's own setting has, where it has one."""
     from ..presets import preset_for
 
     try:
-        return preset_for(task.model.config).entries
+        entries = preset_for(task.model.config).entries
     except UnsupportedModel:  # a basis whose layers were named by hand
-        return None
+        return config
+    return config if entries is None else replace(config, density=None, entries=entries)
 
 
 def _metric(task: Task, wanted: MetricChoice) -> Metric:
@@ -350,12 +353,10 @@ def _metric(task: Task, wanted: MetricChoice) -> Metric:
     return task.metric if wanted == "auto" else wanted
 
 
-def _split(task: Task, eval_dataset: str | None, seed: int) -> tuple[Table, Table]:
-    from ..data.tables import read_table
-
-    if eval_dataset is None:
+def _split(task: Task, judged: Table | None, seed: int) -> tuple[Table, Table]:
+    """What to train on and what to evaluate on, of which some is kept back when there is none."""
+    if judged is None:
         count = min(MAX_HELD_OUT, round(HELD_OUT_SHARE * len(task.table.rows)))
         return task.table.split(max(1, count), seed)
-    held_out = read_table(eval_dataset)
-    task.check_columns(held_out)
-    return task.table, held_out
+    task.check_columns(judged)
+    return task.table, judged

@@ -12,6 +12,7 @@ from sparsegrad_shared.errors import InvalidInput
 from .tables import Table
 
 MAX_CLASSES = 1000
+_FEW = 20  # classes that a handful of rows may have, each its own
 _WHOLE = ("int", "uint", "bool")
 
 
@@ -64,8 +65,8 @@ def class_names(table: Table, label: str) -> tuple[str, ...]:
 
     Raises:
         InvalidInput: when the column holds other than text or whole numbers, has missing or
-            negative values (a test split without labels), fewer than two classes, or over
-            `MAX_CLASSES`.
+            negative values (a test split without labels), fewer than two classes, over
+            `MAX_CLASSES`, or one for most rows (a column of texts).
     """
     feature = table.rows.features[label]
     if isinstance(feature, datasets.ClassLabel):
@@ -87,6 +88,12 @@ def class_names(table: Table, label: str) -> tuple[str, ...]:
         raise InvalidInput(
             f"label column {label!r} of data set {table.id} has {len(values)} classes; "
             f"expected 2 to {MAX_CLASSES}"
+        )
+    if len(values) > max(_FEW, len(table.rows) / 2):
+        raise InvalidInput(
+            f"label column {label!r} of data set {table.id} has {len(values)} classes in "
+            f"{len(table.rows)} rows; expected one of classes that recur: "
+            f"its columns are {', '.join(table.columns)}"
         )
     return tuple(str(value) for value in sorted(values))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..checkup.spare import Age
 
 FREEING = "freeing"
+MOST_HOURS = 87600  # ten years
 
 
 def gc(
@@ -31,6 +32,7 @@ def gc(
         float,
         typer.Option(
             min=0,
+            max=MOST_HOURS,
             help="Hours for which what changed lately is left alone; 0 only while no server or "
             "worker runs. Damaged bases stay 28 times as long.",
         ),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..catalog.tables import TokenRow
 
 COLUMNS = ("id", "name", "namespace", "scope", "state", "last_used")
+MOST_DAYS = 3650  # as on the dashboard
 
 app = Commands(
     name="token",
@@ -36,7 +37,8 @@ def create(
         str | None, typer.Option(help="How lists and histories call its holder.")
     ] = None,
     days: Annotated[
-        float | None, typer.Option(min=0, help="Days until it expires; never, when not given.")
+        float | None,
+        typer.Option(min=0, max=MOST_DAYS, help="Days until it expires; never, when not given."),
     ] = None,
     data: Data = None,
 ) -> Result:

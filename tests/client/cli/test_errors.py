@@ -58,6 +58,19 @@ def test_a_server_that_is_down_is_named(run: Run) -> None:
             (*TRAIN, "--dataset", "rows.csv", "--recalibrate-name", "team/next"),
             "--recalibrate-name says what --recalibrate publishes: give that too",
         ),
+        # Found before any file is read: these files are not there.
+        (
+            (*TRAIN, "--dataset", "rows.csv", "--density", "2"),
+            "density: expected a share over 0 and up to 1, got 2.0",
+        ),
+        (
+            (*TRAIN, "--dataset", "rows.csv", "--block", "9by9"),
+            "--block: expected rows and columns such as 192x64, got '9by9'",
+        ),
+        (
+            (*TRAIN, "--dataset", "rows.csv", "--engine", "adapter", "--selection", "dynamic"),
+            "engine='adapter' and selection='dynamic' contradict one another",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(run: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -65,6 +78,20 @@ def test_wrong_arguments_are_named(run: Run, arguments: tuple[str, ...], said: s
     assert failed.returncode == 1
     assert said in failed.stderr
     assert failed.stderr.startswith("error: ")
+    assert failed.stderr.strip().count("\n") == 0
+
+
+def test_a_short_name_near_a_wrong_one_is_offered(run: Run, tmp_path: Path) -> None:
+    failed = run("calibrate", "--model", "bert-bse", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
+    assert failed.stderr.endswith("; did you mean bert-base?\n")
+    assert failed.stderr.strip().count("\n") == 0
+
+
+def test_a_broken_file_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.jsonl").write_text('{"text": "x"}\n{oops\n')
+    failed = run(*TRAIN, "--dataset", "broken.jsonl", HF_HOME=str(tmp_path / "hub"))
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: data set broken.jsonl: cannot be read as .jsonl: ")
     assert failed.stderr.strip().count("\n") == 0
 
 
@@ -90,6 +117,14 @@ def test_a_column_that_is_not_there_is_answered_with_those_that_are(
     assert "no column 'klass'; it has sentence, label" in failed.stderr
 
 
+def test_a_missing_evaluation_set_is_named_before_the_model_is_loaded(
+    run: Run, tmp_path: Path
+) -> None:
+    failed = run(*TRAIN, "--dataset", _tsv(tmp_path), "--eval-dataset", "dev.tsv")
+    assert failed.returncode == 1
+    assert "there is no file dev.tsv" in failed.stderr
+
+
 def test_training_never_writes_over_what_is_there(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
@@ -113,6 +148,7 @@ def test_training_never_writes_over_what_is_there(run: Run, tmp_path: Path) -> N
             ("calibrate", "-m", "m", "--stesp", "3"),
             "no such option: --stesp; did you mean --steps?",
         ),
+        ((*TRAIN, "--dataset", "d", "--head-lr", "-1"), "--head-lr: expected at least 0"),
         (("calbrate",), "did you mean 'calibrate'?"),
         (("bases", "lst"), "did you mean 'list'?"),
         (("bases", "show", "team/x@no"), "BASIS: expected"),

@@ -72,6 +72,14 @@ def test_labels_that_are_no_classes_are_refused(labels: list[object], said: str)
         class_names(table(text=["x", "y"], label=labels), "label")
 
 
+def test_a_column_of_texts_is_not_taken_for_classes() -> None:
+    texts = [f"text {number // 2}" for number in range(100)]
+    assert len(class_names(table(text=texts, label=texts), "label")) == 50
+    texts[1] = "one more"
+    with pytest.raises(InvalidInput, match="51 classes in 100 rows; .* columns are text, label"):
+        class_names(table(text=texts, label=texts), "label")
+
+
 def test_a_class_that_training_does_not_know_is_refused() -> None:
     with pytest.raises(InvalidInput, match="class '2', which is not among those"):
         class_ids(table(label=[0, 2]), "label", ("0", "1"))

@@ -110,6 +110,9 @@ def test_errors_are_one_line_that_says_what_to_do(tmp_path: Path) -> None:
             (("worker",), WRONG_USAGE, "--data or SPARSEGRAD_DATA"),
             (("worker", "--data", data, "--threads", "0"), WRONG_USAGE, "--threads: .*got 0"),
             (("token", "create", "--namespace", "../x", "--data", data), FAILED, r"\.\./x"),
+            (("token", "create", "--namespace", "team", "--days", "1e9"), WRONG_USAGE, "--days: "),
+            (("token", "create", "--namespace", "team", "--days", "nan"), WRONG_USAGE, "--days: "),
+            (("gc", "--data", data, "--grace", "1e12"), WRONG_USAGE, "--grace: expected at most"),
             (("token", "revoke", "tok-none", "--data", data), FAILED, "token list"),
         ):
             answer = run(*arguments)
