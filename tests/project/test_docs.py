@@ -10,6 +10,8 @@ import pytest
 from support.command_lines import check, commands_in, help_texts
 from support.pages import DOCS, PAGES, ROOT, links
 
+from sparsegrad_shared.terminal.exits import FOUND_DAMAGE
+
 HELP = help_texts()
 _SLUG = re.compile(r"[^\w\- ]")
 
@@ -44,6 +46,13 @@ def test_every_link_to_elsewhere_is_an_address_over_tls(page: Path) -> None:
 def test_the_readme_leads_to_every_page() -> None:
     pages = {f"docs/{page.name}" for page in DOCS.glob("*.md")}
     assert pages <= set(links(ROOT / "README.md"))
+
+
+def test_the_operators_page_says_how_check_ends_and_how_gc_goes_without_a_person() -> None:
+    page = (DOCS / "operating.md").read_text(encoding="utf-8")
+    assert re.search(rf"Its exit\s+code is {FOUND_DAMAGE} if anything is", page)
+    shown = [it for it in commands_in(page) if it.startswith("sparsegrad-server gc --data")]
+    assert [it.split()[-1] for it in shown] == ["--dry-run", "--yes"]
 
 
 @pytest.mark.parametrize("called", HELP)
