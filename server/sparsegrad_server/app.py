@@ -29,6 +29,7 @@ from .api import (
     versions,
 )
 from .api.dependencies import authenticate
+from .api.strangers import KnownFirst
 from .audit import AuditedCatalog, AuditTrail
 from .auth.gate import Gate
 from .auth.limits import Rate
@@ -128,7 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _guard(app: FastAPI, settings: Settings, catalog: Catalog) -> None:
-    """What every request passes: the observer without, the guard within, the gate at the routes."""
+    """What every request passes: the observer, then the guard, then the gate, then its route."""
     registry = CollectorRegistry()
     app.state.registry = registry
     app.state.draining = threading.Event()
@@ -137,6 +138,7 @@ def _guard(app: FastAPI, settings: Settings, catalog: Catalog) -> None:
         Rate(settings.requests_per_second, settings.request_burst),
         Rate(settings.failures_per_minute / 60, math.ceil(settings.failures_per_minute)),
     )
+    app.add_middleware(KnownFirst, gate=app.state.gate)
     app.add_middleware(
         Guard,
         allowed_hosts=settings.allowed_hosts,

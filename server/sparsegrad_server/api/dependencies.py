@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Address
 
 from sparsegrad_shared.errors import Overloaded, Unauthenticated
 from sparsegrad_shared.tokens import Scope
@@ -59,27 +61,43 @@ ImportsOf = Annotated[Imports, Depends(_part("imports"))]
 StreamsOf = Annotated[Streams, Depends(_part("job_streams"))]
 
 
-def authenticate(
+async def authenticate(
     request: Request,
     gate: GateOf,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
-    """The holder of the request's token.
+    """The holder of the request's token; one that came with a body was asked for it already.
 
     Raises:
         Unauthenticated: when there is no token, or none that holds.
         Overloaded: when it comes more often than it may.
     """
-    if credentials is None:
+    current = context.request()
+    if current is not None and current.principal is not None:
+        return current.principal
+    secret = None if credentials is None else credentials.credentials
+    return await run_sync(enter, gate, secret, request.client)
+
+
+def enter(gate: Gate, secret: str | None, client: Address | None) -> Principal:
+    """Let a request in by its token.
+
+    Args:
+        gate: knows the tokens.
+        secret: the token; None when there is none.
+        client: where the request comes from, if that is known.
+
+    Raises:
+        Unauthenticated: when there is no token, or none that holds.
+        Overloaded: when it comes more often than it may.
+    """
+    if secret is None:
         raise Unauthenticated(
             "this needs a token: Authorization: Bearer sg_…; "
             "`sparsegrad-server token create` makes one"
         )
-    address = request.client.host if request.client else ""
-    principal, allowance = gate.enter(
-        credentials.credentials, address, datetime.now(UTC), time.monotonic()
-    )
-    return admit(principal, allowance)
+    address = client.host if client else ""
+    return admit(*gate.enter(secret, address, datetime.now(UTC), time.monotonic()))
 
 
 def admit(principal: Principal, allowance: Allowance) -> Principal:
