@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page
 from support.chromium import running_chromium
-from support.dashboard import PAGES, make_bases, paths_of, serving
+from support.dashboard import ADMIN, PAGES, make_bases, paths_of, serving
 from support.pixels import settle
 from support.visiting import DESK, PHONE, Theme, Visitors
 
@@ -47,12 +47,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, fonts(Path(place)):
         make_bases(Path(place, "data"), Path(place, "home"))
         with serving(Path(place, "data")) as server, running_chromium() as browser:
-            visitors = Visitors(browser, server)
-            paths = paths_of(server)
-            for name in PAGES:
-                for look, theme, size in LOOKS:
-                    with visitors.open(*PAGES[name], theme=theme, size=size, motion=False) as visit:
-                        write(picture(visit.go(paths[name])), f"{name}-{look}")
+            draw_all(Visitors(browser, server), paths_of(server))
+
+
+def draw_all(visitors: Visitors, paths: Mapping[str, str]) -> None:
+    """Every page in every look, and the one that has no address: a token that was made."""
+    for look, theme, size in LOOKS:
+        for name in PAGES:
+            with visitors.open(*PAGES[name], theme=theme, size=size, motion=False) as visit:
+                write(picture(visit.go(paths[name])), f"{name}-{look}")
+        with visitors.open(*ADMIN, theme=theme, size=size, motion=False) as visit:
+            write(picture(make_token(visit.go(paths["tokens"]))), f"token-made-{look}")
+
+
+def make_token(page: Page) -> Page:
+    """Send the form of the page of tokens."""
+    page.get_by_label("Name", exact=True).fill("alice")
+    page.get_by_role("button", name="Make it").click()
+    page.locator("#secret").wait_for()
+    return page
 
 
 def picture(page: Page) -> Image.Image:

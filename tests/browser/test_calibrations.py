@@ -51,6 +51,7 @@ def test_gradients_are_seen_arriving_phases_passing_and_the_basis_coming(
     _text(page, "compute").evaluate(_RECORD)
     moving.go_on(3)
     expect(page.get_by_role("link", name="Look at the basis")).to_be_visible()
+    expect(page.get_by_text("Was the client stopped?")).to_be_hidden()
     expect(page.locator(".step")).to_have_count(3)
     for step in page.locator(".step").all():
         expect(step).to_have_attribute("data-state", "done")
@@ -92,6 +93,7 @@ def test_a_calibration_whose_client_has_stopped_shows_what_is_there(
     page = reader.go(paths["calibration-open"])
     expect(page.get_by_role("heading", level=1)).to_have_text(STOPPED)
     expect(page.locator(".step").first).to_have_attribute("data-state", "current")
+    expect(page.get_by_text("Was the client stopped?")).to_contain_text("--resume cal-")
     expect(page.get_by_role("link", name="Look at the basis")).to_be_hidden()
     rows = page.get_by_role("region", name="Arrivals by group").locator("tbody tr")
     expect(rows).to_have_count(2)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from support.accessibility import grave_findings, tab_stops
 from support.dashboard import PAGES
+from support.pixels import painted
 from support.visiting import PHONE, Theme, Visitors
 
 # The widest element that sticks out of the window, for the message.
@@ -34,6 +36,23 @@ def test_a_phone_scrolls_no_page_sideways(
         page = visit.go(paths[name])
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE[0], page.evaluate(_STICKING_OUT)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_table_that_is_wider_than_a_phone_has_a_shadow_at_the_side_where_it_goes_on(
+    visitors: Visitors, paths: dict[str, str], theme: Theme
+) -> None:
+    with visitors.open(*PAGES["tokens"], theme=theme, size=PHONE, motion=False) as visit:
+        frame = visit.go(paths["tokens"]).get_by_role("region", name="Tokens that hold")
+
+        def light(column: int) -> float:
+            """How light a column of pixels is, texts and round corners left out."""
+            return float(np.median(painted(frame).rgba[20:-20, column, :3]))
+
+        left, right = 2, -3  # within the frame's line
+        assert light(right) < light(left)
+        frame.evaluate("(frame) => { frame.scrollLeft = frame.scrollWidth; }")
+        assert light(left) < light(right)
 
 
 @pytest.mark.parametrize("name", PAGES)

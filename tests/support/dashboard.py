@@ -40,6 +40,7 @@ GROUPS = ("intermediate", "output")
 Who = tuple[Scope | None, str]  # the scope and the namespace of somebody's token
 NOBODY: Who = (None, "")
 READER: Who = ("read", "team")
+NEWCOMER: Who = ("write", "new")  # nobody has calibrated in that namespace yet
 ADMIN: Who = ("admin", "team")
 OPERATOR: Who = ("admin", "*")
 
@@ -48,6 +49,7 @@ PAGES: dict[str, Who] = {
     "sign-in": NOBODY,
     "bases": READER,
     "bases-none-found": READER,
+    "bases-none-yet": NEWCOMER,
     "basis": READER,
     "basis-of-many-groups": READER,
     "compare-choose": READER,
@@ -100,6 +102,7 @@ def paths_of(server: Serving) -> dict[str, str]:
         "sign-in": "/sign-in",
         "bases": "/bases",
         "bases-none-found": "/bases?q=nothing-like-this",
+        "bases-none-yet": "/bases",
         "basis": f"/bases/{BASIS}/1",
         "basis-of-many-groups": f"/bases/{LAYERS}/1",
         "compare-choose": "/compare",

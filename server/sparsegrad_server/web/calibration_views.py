@@ -41,6 +41,7 @@ def live(seen: CalibrationSeen) -> Live:
             "error": states["compute"] == FAILED or states["publish"] == FAILED,
             "compute-bar": states["compute"] == CURRENT,
             "job": seen.job is not None,
+            "resume": seen.state == "open",
         },
         links={
             "job": "" if seen.job is None else f"/jobs/{seen.job.id}",

@@ -148,6 +148,23 @@ def test_one_says_what_has_arrived_of_each_group(bench: Workbench, viewer: httpx
     assert f'data-follow="/calibrations/{calibration}/events"' in page
 
 
+def test_only_one_that_is_open_says_how_a_client_that_was_stopped_goes_on(
+    bench: Workbench, viewer: httpx.Client
+) -> None:
+    def hint(calibration: str) -> bool:
+        page = viewer.get(f"/calibrations/{calibration}").text
+        found = re.search(
+            rf'data-shown="resume"( hidden)?>[^<]*<code>--resume {calibration}<', page
+        )
+        assert found is not None
+        return found[1] is None
+
+    calibration = open_named(bench, "team/stopped")
+    bench.store(calibration, UP, 0, decaying(0))
+    assert hint(calibration)
+    assert not hint(bench.publish(manifest_of([UP], name="team/went-on")).calibration)
+
+
 def test_one_that_is_done_leads_to_its_basis_and_follows_nothing(
     bench: Workbench, viewer: httpx.Client
 ) -> None:

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
-from support.browsers import sign_in, visit, words_of
+from support.browsers import sign_in, texts_to_copy, visit, words_of
+from support.command_lines import check, commands_in
 from support.service import Service, new_token, running
 
 from sparsegrad_server.auth import sessions, tokens
@@ -40,6 +41,16 @@ def test_a_good_token_signs_in(service: Service) -> None:
         page = browser.get("/bases")
         assert page.status_code == 200
         assert "Sign out" in page.text
+
+
+def test_who_has_no_token_is_told_by_which_commands_to_get_one(service: Service) -> None:
+    with visit(service) as browser:
+        shown = commands_in(texts_to_copy(browser.get("/sign-in").text))
+    make, *_, find = shown
+    assert make.startswith("sparsegrad-server token create")
+    assert find == "sparsegrad-client dashboard"
+    for command in (make, find):
+        check(command)
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(service: Service) -> None:
