@@ -42,6 +42,7 @@ WAIT_SECONDS = 600.0  # what 95 of 100 calibrations shall not wait longer than
 SEED = 1
 CORES = 2  # of a worker
 EFFICIENCY = 0.8  # of more cores than one, assumed
+INGEST_SHARE = 0.16  # of the disk's rate: what `ingest.py` gave where clients share the two cores
 CLUSTER = (1, 16)  # days with workers of so many times CORES
 
 
@@ -168,8 +169,7 @@ def measure(options: argparse.Namespace) -> Machine:
     size, rank, megabytes, repeats = (256, 4, 8, 1) if options.quick else (3072, 64, 512, 3)
     eigen, subspace = eigen_rates(size, rank, repeats)
     write = write_rate(megabytes, repeats)
-    # Without a figure of `benchmarks/ingest.py`: the half of the disk that it has to reach.
-    ingest = options.ingest_megabytes * 1e6 or write / 2
+    ingest = options.ingest_megabytes * 1e6 or write * INGEST_SHARE
     network = options.network_gigabits * 1e9 / 8
     return Machine(
         product_rate(4 * size // 3, size // 3, repeats), eigen, subspace, write, ingest, network

@@ -11,6 +11,7 @@ from sparsegrad_shared.terminal.values import held_to
 from . import completion
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+MOST_SEED = 2**32 - 1  # what NumPy takes
 
 
 def _address(text: str) -> None:
@@ -64,7 +65,10 @@ MaxLengthOption = Annotated[
     ),
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", help="Of every random choice.", rich_help_panel="How")
+    int,
+    typer.Option(
+        "--seed", min=0, max=MOST_SEED, help="Of every random choice.", rich_help_panel="How"
+    ),
 ]
 DeviceOption = Annotated[
     Device,

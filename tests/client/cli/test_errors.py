@@ -149,6 +149,7 @@ def test_training_never_writes_over_what_is_there(run: Run, tmp_path: Path) -> N
             "no such option: --stesp; did you mean --steps?",
         ),
         ((*TRAIN, "--dataset", "d", "--head-lr", "-1"), "--head-lr: expected at least 0"),
+        (("calibrate", "-m", "m", "--seed", "9" * 23), "--seed: expected "),
         (("calbrate",), "did you mean 'calibrate'?"),
         (("bases", "lst"), "did you mean 'list'?"),
         (("bases", "show", "team/x@no"), "BASIS: expected"),
