@@ -136,7 +136,10 @@ STUDIES = {
             ("CoLA", "SST-2"),
             (
                 Row("random basis", "folded", basis={"data": RANDOM}),
-                *(Row(f"{steps} steps", "folded", basis={"steps": steps}) for steps in (1, 3, 10)),
+                *(
+                    Row(f"{steps} step{'s' * (steps > 1)}", "folded", basis={"steps": steps})
+                    for steps in (1, 3, 10)
+                ),
                 Row("30 steps", "folded"),
                 Row("100 steps", "folded", basis={"steps": 100}),
             ),
