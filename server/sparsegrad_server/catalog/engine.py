@@ -17,6 +17,8 @@ locks nothing, and PostgreSQL refuses it any lock.
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,13 +31,14 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.errors import InvalidInput
 
 BUSY_SECONDS = 30  # how long a writer waits for another one before it gives up
+_AGAIN_SECONDS = 0.05  # between two attempts where SQLite does not wait by itself
 # libpq's: a host that is gone without a word is given up within a minute, not within many.
 _PATIENCE = {
     "connect_timeout": 10,
@@ -185,10 +188,29 @@ def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:
     # The driver's own transaction handling begins too late for BEGIN IMMEDIATE: switch it off.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(cursor)
     cursor.execute("PRAGMA synchronous=FULL")  # a commit is on disk when it returns
     cursor.close()
     _hold_foreign_keys(connection, hold=True)
+
+
+def _write_ahead(cursor: DBAPICursor) -> None:
+    """Have a new file keep a write-ahead log, which stays so; in an old one this changes nothing.
+
+    The switch turns a lock that it holds into a greater one. Where two processes do so at once,
+    waiting could last for ever: SQLite refuses instead, whatever its time-out.
+    """
+    ends = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # extended codes lie above
+            if not busy or time.monotonic() >= ends:
+                raise
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
 
 
 def _hold_foreign_keys(connection: DBAPIConnection, *, hold: bool) -> None:

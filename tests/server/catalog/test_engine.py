@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -43,6 +45,21 @@ def test_processes_that_migrate_at_once_do_not_meet(catalog_url: str) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
     engine.dispose()
+
+
+def test_a_new_file_that_somebody_writes_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("CREATE TABLE other (id INTEGER)")
+    writer.execute("BEGIN IMMEDIATE")  # for which SQLite does not wait when it switches to a log
+    catalog = Catalog(f"sqlite:///{path}")
+    ending = threading.Timer(0.5, writer.execute, ["COMMIT"])
+    ending.start()
+    catalog.migrate()
+    assert catalog.is_current()
+    catalog.close()
+    ending.join()
+    writer.close()
 
 
 @pytest.mark.parametrize(
