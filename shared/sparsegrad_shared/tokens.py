@@ -12,6 +12,7 @@ from .references import SEGMENT
 Scope = Literal["metrics", "read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("metrics", "read", "write", "admin")  # each holds the ones before it
 MAX_NAME = 100
+MOST_DAYS = 3650  # until a token expires, where it does
 
 
 class TokenRequest(Model):

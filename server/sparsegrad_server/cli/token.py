@@ -11,7 +11,7 @@ from sparsegrad_shared.terminal.commands import Commands
 from sparsegrad_shared.terminal.questions import YesOption, confirm
 from sparsegrad_shared.terminal.results import Result
 from sparsegrad_shared.terminal.tables import Listing
-from sparsegrad_shared.tokens import Scope
+from sparsegrad_shared.tokens import MOST_DAYS, Scope
 
 from .catalog import opened
 from .options import Data
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..catalog.tables import TokenRow
 
 COLUMNS = ("id", "name", "namespace", "scope", "state", "last_used")
-MOST_DAYS = 3650  # as on the dashboard
 
 app = Commands(
     name="token",

@@ -12,7 +12,14 @@ from pydantic import ValidationError
 
 from sparsegrad_shared.errors import Forbidden, InvalidInput
 from sparsegrad_shared.references import Segment
-from sparsegrad_shared.tokens import MAX_NAME, SCOPES, TokenCreated, TokenRequest, TokenStatus
+from sparsegrad_shared.tokens import (
+    MAX_NAME,
+    MOST_DAYS,
+    SCOPES,
+    TokenCreated,
+    TokenRequest,
+    TokenStatus,
+)
 
 from ..api.dependencies import CatalogOf
 from ..auth import tokens
@@ -26,7 +33,6 @@ from .visitors import Administrator, page_router
 from .words import sentence
 
 PATH = "/tokens"
-MOST_DAYS = 3650
 USUAL = timedelta(days=90)
 SCOPE_WORDS = {
     "metrics": "only the server's figures, for Prometheus",

@@ -13,8 +13,7 @@ from support.service import Service
 
 from sparsegrad_server.auth import tokens
 from sparsegrad_server.catalog.audit import AuditQuery, search
-from sparsegrad_server.web.tokens import MOST_DAYS
-from sparsegrad_shared.tokens import Scope
+from sparsegrad_shared.tokens import MOST_DAYS, Scope
 
 DAY = timedelta(days=1)
 
