@@ -20,7 +20,7 @@ quickstart: $(VENV)/.quickstart  ## Calibrate and fine-tune a real model on this
 .PHONY: test
 test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.development  ## Run the tests, on up to four cores at once
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: test-docker
 test-docker: $(VENV)/.development  ## Build and run `docker compose up` for real, and calibrate against it (needs Docker)

@@ -146,10 +146,14 @@ def snippets_of(basis: BasisVersion, server: str) -> Snippets:
     return Snippets(
         python=(
             "from sparsegrad_client import (\n"
-            "    SparseGradConfig, build_optimizer, fetch_basis, sparsify,\n"
+            "    SparseGradConfig,\n"
+            "    build_optimizer,\n"
+            "    fetch_basis,\n"
+            "    sparsify,\n"
             ")\n\n"
             f'basis = fetch_basis("{basis.name}@{basis.version}")\n'
-            "model = sparsify(model, basis, SparseGradConfig(density=0.01))\n"
+            "config = SparseGradConfig(density=0.01)\n"
+            "model = sparsify(model, basis, config)\n"
             "optimizer = build_optimizer(model, lr=1e-3, head_lr=5e-4)"
         ),
         train=(
