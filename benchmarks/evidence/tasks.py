@@ -206,11 +206,12 @@ def _glue(name: str, texts: tuple[str, ...], metric: Metric, classes: int, **mor
     return replace(Task(name, "", columns, metric, labels), **more)  # type: ignore[arg-type]
 
 
-# Sizes fit two cores: a run is a minute or two. `--full` takes every row, for a GPU.
+# Sizes fit two cores: a run is some minutes. `--full` takes every row, for a GPU. CoLA is whole:
+# from 3,200 of its sentences this model learns next to nothing.
 TASKS = {
     task.name: task
     for task in (
-        _glue("CoLA", ("sentence",), "matthews", 2, rows=3200, max_tokens=64),
+        _glue("CoLA", ("sentence",), "matthews", 2, max_tokens=64),
         _glue("RTE", ("sentence1", "sentence2"), "accuracy", 2, rows=1200, max_tokens=128),
         _glue("SST-2", ("sentence",), "accuracy", 2, rows=1600, max_tokens=64),
         _glue("MRPC", ("sentence1", "sentence2"), "accuracy", 2, rows=3200),

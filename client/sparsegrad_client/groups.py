@@ -26,6 +26,19 @@ _SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+)?)?")
 _SHOWN = 8  # candidates that a message lists
 
 
+def parse_blocks(blocks: str) -> slice:
+    """Blocks as a slice of their indices.
+
+    Raises:
+        InvalidInput: when it is not written as one, or its step is 0.
+    """
+    match = _SLICE.fullmatch(blocks)
+    parts = [None if part is None else int(part) for part in match.groups()] if match else [0]
+    if match is None or parts[2] == 0:
+        raise InvalidInput(f'blocks: expected a slice such as "::3"; got {blocks!r}')
+    return slice(*parts)
+
+
 @dataclass(frozen=True)
 class LayerSpec:
     """Layers by regex.
@@ -57,15 +70,11 @@ class LayerSpec:
                 raise InvalidInput(f"group {name!r}: not a regex: {pattern!r}: {error}") from None
         if self.share not in ("role", "layer"):
             raise InvalidInput(f'share: expected "role" or "layer"; got {self.share!r}')
-        self.pick(())
+        parse_blocks(self.blocks)
 
     def pick(self, indices: Iterable[int]) -> frozenset[int]:
         """Those block indices that `blocks` selects."""
-        match = _SLICE.fullmatch(self.blocks)
-        parts = [None if part is None else int(part) for part in match.groups()] if match else [0]
-        if match is None or parts[2] == 0:
-            raise InvalidInput(f'blocks: expected a slice such as "::3"; got {self.blocks!r}')
-        return frozenset(sorted(set(indices))[slice(*parts)])
+        return frozenset(sorted(set(indices))[parse_blocks(self.blocks)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -171,8 +171,11 @@ def calibrate(
 
         torchrun --nproc-per-node 4 --no-python sparsegrad-client calibrate --model llama-2-7b
     """
+    from ..groups import auto_spec, parse_blocks
     from .loading import load_task, open_tables
 
+    if blocks is not None:
+        parse_blocks(blocks)  # before anything is loaded
     (data,) = open_tables(model, dataset)
     with launched() as launch, Phases(launch.console) as phases:
         task = load_task(
@@ -186,7 +189,6 @@ def calibrate(
         import torch
 
         from ..calibration import calibrate as collect
-        from ..groups import auto_spec
         from ..training.tasks import default_basis_name
 
         rows = task.table.sample((steps + held_out) * batch_size * launch.count, seed)

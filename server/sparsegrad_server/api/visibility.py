@@ -30,7 +30,7 @@ def check_visible(namespace: str, name: str, principal: Principal) -> None:
         UnknownBasis: when it is another namespace's.
     """
     if not principal.sees(namespace):
-        raise UnknownBasis(f"no basis is published as {namespace}/{name}")
+        raise UnknownBasis(bases.no_such_name(f"{namespace}/{name}"))
 
 
 def _visible_version(

@@ -226,6 +226,16 @@ def _key(row: VersionRow | AliasRow | TagRow) -> tuple[str, str, int]:
     return row.namespace, row.name, row.version
 
 
+def no_such_name(name: str, near: Sequence[str] = ()) -> str:
+    """What is said of a name that nothing which the caller may see is published as."""
+    if near:
+        return f"no basis is published as {name}; did you mean {' or '.join(near)}?"
+    return (
+        f"no basis is published as {name}; `sparsegrad-client bases list` shows those that this "
+        "token may see"
+    )
+
+
 def _what_there_is(session: Session, reference: BasisReference, namespace: str) -> str:
     if reference.digest is not None:
         return f"no basis {reference.digest}"
@@ -244,8 +254,7 @@ def _what_there_is(session: Session, reference: BasisReference, namespace: str) 
     )
     name = f"{reference.namespace}/{reference.name}"
     if not known:
-        near = " or ".join(nearest_names(session, name, namespace))
-        return f"no basis is published as {name}" + (f"; did you mean {near}?" if near else "")
+        return no_such_name(name, nearest_names(session, name, namespace))
     aliases = session.scalars(
         select(AliasRow.alias)
         .where(AliasRow.namespace == reference.namespace, AliasRow.name == reference.name)

@@ -125,6 +125,15 @@ def test_a_missing_evaluation_set_is_named_before_the_model_is_loaded(
     assert "there is no file dev.tsv" in failed.stderr
 
 
+def test_blocks_that_are_no_slice_are_told_before_the_model_is_loaded(
+    run: Run, tmp_path: Path
+) -> None:
+    arguments = ("--dataset", _tsv(tmp_path), "--label-column", "label", "--blocks", "every-third")
+    failed = run("calibrate", "--model", "there-is-none", *arguments)
+    assert failed.returncode == 1
+    assert 'blocks: expected a slice such as "::3"' in failed.stderr
+
+
 def test_training_never_writes_over_what_is_there(run: Run, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
