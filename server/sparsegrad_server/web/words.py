@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from markupsafe import Markup
+
 NONE = "\N{EN DASH}"  # where there is no value
 _LONG = 10_000  # the least number whose thousands stand apart
 _WORD_FIRST = re.compile(r"[a-z]+(?=[ ,;:])")  # and no name, such as team/x
+_COMMAND = re.compile(r"`([^`]+)`")
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 _AGES = (
     ("year", 31_557_600),
@@ -92,6 +95,13 @@ def sentence(message: str) -> str:
     return message if message.endswith((".", "?", "!")) else f"{message}."
 
 
+def with_commands(message: str) -> Markup:
+    """A message for a page: what it has between backticks is set as code."""
+    code = Markup("<code>{}</code>")
+    parts = enumerate(_COMMAND.split(message))  # text, command, text, …
+    return Markup("").join(code.format(part) if place % 2 else part for place, part in parts)
+
+
 def short(digest: str) -> str:
     """A digest's first digits, as people tell one from another."""
     return digest.removeprefix("sha256:")[:12]
@@ -108,5 +118,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "number": number,
     "plural": plural,
     "sentence": sentence,
+    "with_commands": with_commands,
     "short": short,
 }

@@ -77,6 +77,12 @@ def test_a_sentence_leaves_names_as_they_are(message: str, said: str) -> None:
     assert words.sentence(message) == said
 
 
+def test_a_command_in_a_message_is_set_as_code_and_nothing_else_is_markup() -> None:
+    said = words.with_commands("no token <b>; `sparsegrad-server token list` shows them")
+    assert said == ("no token &lt;b&gt;; <code>sparsegrad-server token list</code> shows them")
+    assert words.with_commands("`<script>`") == "<code>&lt;script&gt;</code>"
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     assert words.share(None) == words.moment(None) == "\N{EN DASH}"
     assert words.share(0.12345) == "12.3%"
