@@ -80,7 +80,7 @@ def trained(
     output = tmp_path_factory.mktemp("trained") / "cola"
     data = ("--model", str(minilm), "--dataset", str(balanced), *COLUMNS, *SIZES)
     evaluation = ("--eval-dataset", str(cola / "dev.tsv"), "--metric", "matthews")
-    training = ("--batch-size", "16", "--epochs", "2", "--head-lr", "5e-3")
+    training = ("--batch-size", "32", "--epochs", "2", "--head-lr", "5e-3")
     where = ("--basis", basis, "--output", str(output), "--merge")
     client.run("train", *data, *evaluation, *training, *where)
     return Trained(output, json.loads((output / "results.json").read_text()))

@@ -27,13 +27,13 @@ COLUMNS = ("--text-columns", "instruction,input,output", "--max-length", "64")
 def output(
     client: Client, smollm2: Path, instruct: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Calibrated for 30 steps and trained for 40, every third block, up and down."""
+    """Calibrated for 30 steps and trained for 20, every third block, up and down."""
     folder = tmp_path_factory.mktemp("trained") / "smollm2"
     data = ("--model", str(smollm2), "--dataset", str(instruct / "train.jsonl"), *COLUMNS)
     printed = client.run("calibrate", *data, "--steps", "30", "--batch-size", "2", "--name", NAME)
     assert f"{NAME}@1" in printed
     evaluation = ("--eval-dataset", str(instruct / "dev.jsonl"), "--eval-limit", "48")
-    training = ("--limit", "160", "--batch-size", "4", "--lr", "3e-4")
+    training = ("--limit", "80", "--batch-size", "4", "--lr", "3e-4")
     where = ("--basis", f"{NAME}@1", "--output", str(folder), "--merge")
     client.run("train", *data, *evaluation, *training, *where)
     return folder
