@@ -17,7 +17,7 @@ from typing import Any
 from evidence.plots import Cost, gains, scores
 from evidence.results import Run, read_runs
 from evidence.studies import STUDIES, Study
-from evidence.tables import Line, table
+from evidence.tables import Line, compared, table
 from evidence.tasks import GLUE
 from machine import ROOT
 from matplotlib.figure import Figure
@@ -86,21 +86,18 @@ def all_figures(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict
     made = {
         name: scores(study.lines(runs), tasks, _ours(study))
         for name, study in STUDIES.items()
-        if (tasks := _run_on(study, runs))
+        if (tasks := compared(study.lines(runs), study.tasks))
     }
-    lines, tasks = STUDIES["quality"].lines(runs), _run_on(STUDIES["quality"], runs)
-    return made | {"gains": gains(lines, tasks, costs_of(speed), OURS)}
+    costs = costs_of(speed)
+    lines = [line for line in STUDIES["quality"].lines(runs) if line.all and line.label in costs]
+    # A mean compares only over tasks that every one of them was run on.
+    tasks = [task for task in GLUE if all(line.scores(task) for line in lines)]
+    return made | {"gains": gains(lines, tasks, costs, OURS)}
 
 
 def shown_figures(text: str) -> list[str]:
     """The names of the pictures that the page shows."""
     return re.findall(r"\(figures/evidence/(\S+)\.svg\)", text)
-
-
-def _run_on(study: Study, runs: Sequence[Run]) -> list[str]:
-    """The tasks of a study that it has been run on."""
-    lines = study.lines(runs)
-    return [task for task in study.tasks if any(line.scores(task) for line in lines)]
 
 
 def _ours(study: Study) -> list[str]:

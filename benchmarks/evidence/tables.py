@@ -42,6 +42,10 @@ class Line:
         means = [mean for task in tasks if (mean := self.mean(task)) is not None]
         return statistics.mean(means) if len(means) == len(tasks) else None
 
+    def on(self, tasks: Sequence[str]) -> Line:
+        """What it came to on these tasks alone."""
+        return Line(self.label, {task: self.outcomes.get(task, ()) for task in tasks})
+
     @property
     def all(self) -> list[Outcome]:
         """What it came to, on whatever task."""
@@ -63,15 +67,22 @@ def by_method(runs: Sequence[Run]) -> list[Line]:
     return [Line(label, outcomes) for label, outcomes in lines.items()]
 
 
+def compared(lines: Sequence[Line], tasks: Sequence[str]) -> list[str]:
+    """The tasks that at least two of the lines were run on; if there are none, that one was."""
+    counts = {task: sum(bool(line.scores(task)) for line in lines) for task in tasks}
+    enough = min(2, max(counts.values(), default=0))
+    return [task for task, count in counts.items() if count and count >= enough]
+
+
 def table(lines: Sequence[Line], tasks: Sequence[str]) -> str:
-    """The score of each line on each task, best in bold; tasks without runs are left out.
+    """The score of each line on each task, best in bold; only tasks that lines are `compared` on.
 
     Beside it stand the score on the held-out rows, the values of the layers that a step changes
     and, where there are bases, what the largest 1% of the entries of the runs' own gradients held
     in them.
     """
-    kept = [line for line in lines if line.all]
-    shown = [task for task in tasks if any(line.scores(task) for line in kept)]
+    shown = compared(lines, tasks)
+    kept = [line.on(shown) for line in lines if line.on(shown).all]
     based = any(outcome.shares for line in kept for outcome in line.all)
     columns = [["values a step", *(f"{line.all[0].values:,}" for line in kept)]]
     for task in shown:

@@ -179,14 +179,31 @@ def test_the_table_leaves_out_what_chose_the_rate_and_what_failed() -> None:
 def test_a_mean_over_tasks_is_of_those_that_were_run_on_all() -> None:
     from evidence.tables import by_method, table
 
-    runs = [_run("lora", 1, 0.5), _run("lora", 1, 0.7, task="CoLA"), _run("vera", 1, 0.9)]
+    runs = [
+        _run("lora", 1, 0.5),
+        _run("lora", 1, 0.7, task="CoLA"),
+        _run("vera", 1, 0.9),
+        _run("dora", 1, 0.6, task="CoLA"),
+    ]
     rows = table(by_method(runs), ["SST-2", "RTE", "CoLA"]).splitlines()
     assert rows == [
         "|  | values a step | SST-2 | held out | CoLA | held out | mean | seeds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         "| lora, 1.00% | 70 | 0.5000 | 0.5000 | **0.7000** | **0.7000** | 0.6000 | 1 |",
         "| vera, 1.00% | 70 | **0.9000** | **0.9000** |  |  |  | 1 |",
+        "| dora, 1.00% | 70 |  |  | 0.6000 | 0.6000 |  | 1 |",
     ]
+
+
+def test_a_task_that_one_line_alone_was_run_on_compares_nothing() -> None:
+    from evidence.tables import by_method, compared, table
+
+    alone = [_run("lora", 1, 0.7, task="CoLA")]
+    lines = by_method([*alone, _run("lora", 1, 0.5), _run("vera", 1, 0.9)])
+    assert compared(lines, ["SST-2", "RTE", "CoLA"]) == ["SST-2"]
+    assert "0.7" not in table(lines, ["SST-2", "RTE", "CoLA"])
+    assert compared(by_method(alone), ["SST-2", "RTE", "CoLA"]) == ["CoLA"]
+    assert compared([], ["SST-2"]) == []
 
 
 def test_a_study_finds_its_runs_by_what_their_basis_was_made_of() -> None:
