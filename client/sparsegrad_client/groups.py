@@ -19,24 +19,10 @@ from sparsegrad_shared.errors import InvalidInput, ShapeMismatch, UnsupportedMod
 from sparsegrad_shared.references import SEGMENT
 
 from .layers.plain import is_plain
-from .presets import preset_for
+from .presets import parse_blocks, preset_for
 
 Share = Literal["role", "layer"]
-_SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+)?)?")
 _SHOWN = 8  # candidates that a message lists
-
-
-def parse_blocks(blocks: str) -> slice:
-    """Blocks as a slice of their indices.
-
-    Raises:
-        InvalidInput: when it is not written as one, or its step is 0.
-    """
-    match = _SLICE.fullmatch(blocks)
-    parts = [None if part is None else int(part) for part in match.groups()] if match else [0]
-    if match is None or parts[2] == 0:
-        raise InvalidInput(f'blocks: expected a slice such as "::3"; got {blocks!r}')
-    return slice(*parts)
 
 
 @dataclass(frozen=True)

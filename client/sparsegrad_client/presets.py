@@ -7,10 +7,13 @@ the one they resemble. A group's regex is matched against a layer's whole path i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sparsegrad_shared.errors import UnsupportedModel
+from sparsegrad_shared.errors import InvalidInput, UnsupportedModel
+
+_SLICE = re.compile(r"(-?\d+)?:(-?\d+)?(?::(-?\d+)?)?")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,19 @@ class Preset:
     groups: Mapping[str, str]
     blocks: str = ":"
     entries: int | None = None
+
+
+def parse_blocks(blocks: str) -> slice:
+    """Blocks as a slice of their indices.
+
+    Raises:
+        InvalidInput: when it is not written as one, or its step is 0.
+    """
+    match = _SLICE.fullmatch(blocks)
+    parts = [None if part is None else int(part) for part in match.groups()] if match else [0]
+    if match is None or parts[2] == 0:
+        raise InvalidInput(f'blocks: expected a slice such as "::3"; got {blocks!r}')
+    return slice(*parts)
 
 
 def _mlp(layer_path: str, **roles: str) -> dict[str, str]:

@@ -171,7 +171,7 @@ def calibrate(
 
         torchrun --nproc-per-node 4 --no-python sparsegrad-client calibrate --model llama-2-7b
     """
-    from ..groups import auto_spec, parse_blocks
+    from ..presets import parse_blocks
     from .loading import load_task, open_tables
 
     if blocks is not None:
@@ -189,6 +189,7 @@ def calibrate(
         import torch
 
         from ..calibration import calibrate as collect
+        from ..groups import auto_spec
         from ..training.tasks import default_basis_name
 
         rows = task.table.sample((steps + held_out) * batch_size * launch.count, seed)
