@@ -82,7 +82,7 @@ def table(lines: Sequence[Line], tasks: Sequence[str]) -> str:
     in them.
     """
     shown = compared(lines, tasks)
-    kept = [line.on(shown) for line in lines if line.on(shown).all]
+    kept = [line for line in (each.on(shown) for each in lines) if line.all]
     based = any(outcome.shares for line in kept for outcome in line.all)
     columns = [["values a step", *(f"{line.all[0].values:,}" for line in kept)]]
     for task in shown:

@@ -99,7 +99,10 @@ def test_the_audit_log_holds_a_path_with_nul(service: Service, admin: httpx.Clie
 
 def test_a_name_may_be_that_of_a_route(admin: httpx.Client) -> None:
     answer = admin.get("/v1/bases/team/diff/aliases")
-    assert answer.json()["detail"].startswith("no basis is published as team/diff;")
+    assert answer.json()["detail"] == (
+        "no basis is published as team/diff; `sparsegrad-client bases list` shows those that this "
+        "token may see"
+    )
 
 
 def test_every_operation_says_which_errors_it_answers_with(service: Service) -> None:

@@ -38,7 +38,10 @@ def test_the_nearest_stands_first_and_what_is_far_or_deleted_is_not_named(
     assert said.startswith("no basis is published as team/minilm-cla; did you mean team/minilm-co")
     assert "llama" not in said
     assert "rte" not in said
-    assert _said(catalog, "team/x", "team") == bases.no_such_name("team/x")
+    assert _said(catalog, "team/x", "team") == (
+        "no basis is published as team/x; `sparsegrad-client bases list` shows those that this "
+        "token may see"
+    )
 
 
 def test_what_the_caller_may_not_see_is_not_told(catalog: Catalog) -> None:
