@@ -1,10 +1,11 @@
 """Uploads against the disk: how close ingest comes to one sequential file, and what it costs.
 
-In each round the same bytes go to the same disk three times: written and fsynced as one file; sent
+In each round the same bytes go to the same disk four times: written and fsynced as one file; sent
 as gradients by several clients, each a process with one connection, to a real server, while a
 further process asks for `/livez`; and sent by the same clients to `bare_server`, which does no more
-than any server must. Bodies and digests are made before the clock starts; the `socket` client then
-does nothing but send them, the `library` client is `BasisService`, digests included.
+than any server must, once with and once without taking digests. Bodies and digests are made before
+the clock starts; the `socket` client then does nothing but send them, the `library` client is
+`BasisService`, digests included.
 
     python benchmarks/ingest.py [--quick] [--megabytes 2000] [--clients 16] [--rounds 3]
                                 [--kinds float32 bfloat16] [--client socket | library]
@@ -154,8 +155,8 @@ def run_client(task: dict[str, Any]) -> None:
     sys.stdin.readline()
     for _ in sending:
         pass
-    seconds = time.process_time()
-    print(json.dumps({"cpu_seconds": seconds}), flush=True)
+    print("done", flush=True)
+    sys.stdin.read()  # until killed: an interpreter that ends takes time from those still sending
 
 
 def watch_livez(url: str) -> None:
@@ -259,7 +260,7 @@ def send_all(processes: list[Client]) -> float:
         process.stdin.flush()
     for process in processes:
         assert process.stdout is not None
-        json.loads(process.stdout.readline())
+        assert process.stdout.readline() == "done\n"
     return time.perf_counter() - start
 
 
@@ -286,11 +287,11 @@ def upload(load: Load, folder: Path, *, worker: bool) -> dict[str, Any]:
         }
 
 
-def upload_bare(load: Load, folder: Path) -> float:
+def upload_bare(load: Load, folder: Path, *options: str) -> float:
     """Seconds of the same load against a server that does no more than any must."""
     with ExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-        command = [sys.executable, str(BARE_SERVER), str(data / "kept")]
+        command = [sys.executable, str(BARE_SERVER), str(data / "kept"), *options]
         process = stack.enter_context(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         )
@@ -332,11 +333,12 @@ def measure(kind: str, load: Load, folder: Path, rounds: int, *, worker: bool) -
     """Disk and load in turns; medians over the rounds."""
     size = frames(load)[0].size * load.sent
     by_socket = replace(load, client="socket")
-    disk, runs, bare = [], [], []
+    disk, runs, bare, unhashed = [], [], [], []
     for _ in range(rounds):
         disk.append(sequential(load, folder))
         runs.append(upload(load, folder, worker=worker))
         bare.append(upload_bare(by_socket, folder))
+        unhashed.append(upload_bare(by_socket, folder, "--unhashed"))
         disk.append(sequential(load, folder))
     row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     seconds = row["seconds"]
@@ -350,11 +352,17 @@ def measure(kind: str, load: Load, folder: Path, rounds: int, *, worker: bool) -
         "disk_mb_per_second": size / MB / statistics.median(disk),
         "ratio": statistics.median(disk) / seconds,
         "bare_ratio": statistics.median(disk) / statistics.median(bare),
+        "unhashed_ratio": statistics.median(disk) / statistics.median(unhashed),
         "gradients_per_second": load.sent / seconds,
         "livez_max": max(run["livez_max"] for run in runs),
         "peak_bytes": max(run["peak_bytes"] for run in runs),
         "rounds": [
-            run | {"disk_seconds": disk[2 * i : 2 * i + 2], "bare_seconds": bare[i]}
+            run
+            | {
+                "disk_seconds": disk[2 * i : 2 * i + 2],
+                "bare_seconds": bare[i],
+                "unhashed_seconds": unhashed[i],
+            }
             for i, run in enumerate(runs)
         ],
     }
@@ -363,15 +371,15 @@ def measure(kind: str, load: Load, folder: Path, rounds: int, *, worker: bool) -
 def show(rows: list[dict[str, Any]]) -> None:
     """A table in Markdown, to be quoted as it is."""
     print(
-        "| gradients | client | MB/s | disk MB/s | ratio | ratio, bare | gradients/s "
+        "| gradients | client | MB/s | disk MB/s | ratio | bare | bare, unhashed | gradients/s "
         "| server CPU ns/byte | peak MB | /livez p50 ms | p99 | max |"
     )
-    print("| --- " * 12 + "|")
+    print("| --- " * 13 + "|")
     for row in rows:
         print(
             f"| {row['gradients']} {row['kind']} | {row['client']}{' + worker' * row['worker']} "
             f"| {row['mb_per_second']:.0f} | {row['disk_mb_per_second']:.0f} | {row['ratio']:.2f} "
-            f"| {row['bare_ratio']:.2f} "
+            f"| {row['bare_ratio']:.2f} | {row['unhashed_ratio']:.2f} "
             f"| {row['gradients_per_second']:.0f} "
             f"| {row['server_cpu_seconds'] / row['bytes'] * 1e9:.2f} "
             f"| {row['peak_bytes'] / MB:.0f} | {row['livez_p50'] * 1e3:.1f} "
