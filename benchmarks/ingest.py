@@ -147,7 +147,7 @@ def send_by_library(load: Load, target: Target) -> Iterator[None]:
 
 
 def run_client(task: dict[str, Any]) -> None:
-    """A client process: says when it is ready, starts when told to, says how long it took."""
+    """A client process: says when it is ready, starts when told to, says when it is done."""
     load, target = Load(**task["load"]), Target(**task["target"])
     sending = {"socket": send_by_socket, "library": send_by_library}[load.client](load, target)
     next(sending)
