@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from support.faults.campaign import await_until, environment_of
 from support.faults.processes import Killable, command
-from support.requirements import missing
+from support.mounts import mounted
 from support.workbench import Workbench, group_of, manifest_of
 
 from sparsegrad_server.catalog.tables import JobRow, VersionRow
@@ -115,16 +112,7 @@ def test_a_worker_that_stalled_beyond_its_lease_changes_nothing_any_more(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of some megabytes."""
-    if os.geteuid() != 0:
-        missing("tmpfs", "only root may mount one")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        missing("tmpfs", done.stderr.strip())
-    with ExitStack() as stack:
-        stack.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "disk", DISK_BYTES) as folder:
         yield folder
 
 

@@ -14,14 +14,14 @@ import secrets
 import uuid
 import zlib
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from sparsegrad_shared.errors import InvalidInput, NotFound, Unauthenticated
 from sparsegrad_shared.references import SEGMENT
-from sparsegrad_shared.tokens import MAX_NAME, SCOPES, Scope, TokenStatus
+from sparsegrad_shared.tokens import MAX_NAME, MOST_DAYS, SCOPES, Scope, TokenStatus
 
 from ..catalog.tables import TokenRow
 from .principal import EVERY_NAMESPACE, Principal
@@ -54,7 +54,7 @@ def create(
 
     Raises:
         InvalidInput: when the namespace, name or scope is none, or the token expired before it
-            began.
+            began, or ends later than a token may.
     """
     if not 0 < len(name) <= MAX_NAME or not name.isprintable():
         raise InvalidInput(f"expected a name of 1 to {MAX_NAME} printable characters: {name!r}")
@@ -62,6 +62,10 @@ def create(
         raise InvalidInput(f"expected a namespace such as team, or * for all; got {namespace!r}")
     if expires is not None and expires <= now:
         raise InvalidInput(f"a token that expires at {expires} could never be used")
+    if expires is not None and expires > now + timedelta(days=MOST_DAYS):
+        raise InvalidInput(
+            f"expected an end within {MOST_DAYS} days, or none at all; got {expires}"
+        )
     secret = _new_secret()
     row = TokenRow(
         id=f"tok-{uuid.uuid4().hex[:16]}",

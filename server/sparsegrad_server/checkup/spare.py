@@ -22,7 +22,8 @@ class Spare:
     Attributes:
         what: it, in words.
         bytes: that it takes up.
-        free: removes it, if nothing names it now; answers whether it did.
+        free: removes it, if nothing names it now; answers whether it did. Raises `OSError` when
+            it cannot be removed.
     """
 
     what: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sparsegrad_shared.terminal.amounts import size
+from sparsegrad_shared.terminal.exits import DONE, FAILED
 from sparsegrad_shared.terminal.progress import Phases
 from sparsegrad_shared.terminal.questions import YesOption, confirm
 from sparsegrad_shared.terminal.results import Result
@@ -53,9 +54,11 @@ def gc(
     from ..checkup.gc import spare_things
     from ..checkup.parts import opened
     from ..checkup.spare import Age
+    from ..store.objects import StorageUnreachable
 
     listed: list[tuple[int, str]] = []
     left_alone: list[str] = []
+    stuck: list[str] = []
     with opened(settings_from(data=data)) as parts:
         age = Age(datetime.now(UTC), timedelta(hours=grace))
         if not (dry_run or yes):
@@ -63,7 +66,14 @@ def gc(
         with Phases() as phases:
             phases(LOOKING, 0, 0)
             for spare in spare_things(parts, age):
-                if dry_run or spare.free():
+                try:
+                    gone = dry_run or spare.free()
+                except StorageUnreachable:
+                    raise  # nothing else could be freed either
+                except OSError as error:
+                    stuck.append(f"{spare.what}: {error}")
+                    continue
+                if gone:
                     listed.append((spare.bytes, spare.what))
                     phases(LOOKING if dry_run else FREEING, len(listed), 0)
                 else:
@@ -78,12 +88,15 @@ def gc(
             "bytes": total,
             "things": [{"bytes": bytes_, "what": what} for bytes_, what in listed],
             "left_alone": left_alone,
+            "stuck": stuck,
         },
         shown=[Listing(("bytes", "what"), listed)],
         notes=[
             *(f"left alone, it is in use again: {what}" for what in left_alone),
+            *(f"could not be removed: {what}" for what in stuck),
             f"{'would free' if dry_run else 'freed'} {len(listed)} things, {size(total)}",
         ],
+        exit_code=FAILED if stuck else DONE,
     )
 
 

@@ -20,7 +20,7 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.types import Scope
 
-from ..store.files import Staging, remove
+from ..store.files import Staging, tidy
 
 # The extension of the ASGI scope by which a connection writes a body into memory of ours: a map
 # with `deliver`, which takes a memoryview of the body's size, or None to end that.
@@ -125,7 +125,7 @@ class _File:
         self._path.touch(exist_ok=False)
 
     def remove(self) -> None:
-        remove(self._path)
+        tidy(self._path)
 
     def _write(self, content: bytearray) -> None:
         self._hasher.update(content)

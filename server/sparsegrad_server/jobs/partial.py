@@ -28,7 +28,7 @@ from sparsegrad_shared.framing import Frame, FrameHeader, RawTensor, header_leng
 
 from ..catalog.tables import GradientRow
 from ..hosvd import GramMatrices
-from ..store.files import Staging, flush, make_folder, place, remove
+from ..store.files import Staging, flush, make_folder, place, tidy
 from .lineage import lineage_digest
 
 _NAME = re.compile(r"(?P<gradients>\d+)-(?P<hex>[0-9a-f]{64})\.safetensors")
@@ -99,7 +99,7 @@ class PartialSums:
             place(staged, target)
         for found in older:
             if found.path != target:
-                remove(found.path)
+                tidy(found.path)
 
     def _candidates(self, group: str) -> list[_Candidate]:
         """Files of a group, the furthest first."""

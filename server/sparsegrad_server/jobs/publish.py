@@ -22,7 +22,7 @@ from sparsegrad_shared.report import BasisReport, GroupReport
 
 from ..catalog import bases, calibrations
 from ..store.bases import BasisDraft
-from ..store.files import remove
+from ..store.files import tidy
 from . import queue
 from .executors.base import GroupResult
 from .lineage import lineage_digest
@@ -56,7 +56,7 @@ def publish(work: Work) -> None:
         work.monitor.step("publishing", 0, 1)
         work.monitor.patiently(lambda: draft.publish(manifest))
     work.write(lambda session: _complete(session, work, manifest))
-    remove(work.folder)
+    tidy(work.folder)
 
 
 def _complete(session: Session, work: Work, manifest: BasisManifest) -> None:

@@ -50,7 +50,7 @@ from ..ingest.body import Body
 from ..ingest.receive import Promise, check_digest
 from ..settings import Settings
 from ..store.bases import BasisStore
-from ..store.files import Staging, flush, make_folder, place, remove
+from ..store.files import Staging, flush, make_folder, place, remove, tidy
 from .acceptable import check_group_file, check_manifest, check_report
 
 KEPT = timedelta(days=1)  # an import that nobody went on with for so long is given up
@@ -210,7 +210,7 @@ class Imports:
             except UnknownBasis:  # deleted at this moment
                 return None
             version = self._name(session, principal, namespace, name, manifest)
-        remove(self._folder(namespace, manifest.digest()))
+        tidy(self._folder(namespace, manifest.digest()))
         return version
 
     def _name(
@@ -241,7 +241,7 @@ class Imports:
             self._copy(manifest, folder)
             with self._catalog.writing() as session:
                 version = self._name(session, principal, namespace, name, manifest)
-        remove(folder)
+        tidy(folder)
         return version
 
     @contextmanager
@@ -273,7 +273,7 @@ class Imports:
         except FileNotFoundError:
             raise _given_up(manifest.digest()) from None
         finally:
-            remove(self._settings.partial_folder / key)
+            tidy(self._settings.partial_folder / key)
 
 
 def sweep(folder: Path, older_than: timedelta, now: datetime) -> list[Path]:
@@ -287,7 +287,7 @@ def sweep(folder: Path, older_than: timedelta, now: datetime) -> list[Path]:
     limit = (now - older_than).timestamp()
     left = [path for path in folder.glob("*/*") if _changed(path) < limit]
     for path in left:
-        remove(path)
+        tidy(path)
     return left
 
 

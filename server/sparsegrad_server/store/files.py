@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class Staging:
         try:
             yield path
         finally:
-            remove(path)
+            tidy(path)
 
     def sweep(self, older_than: timedelta, now: datetime) -> int:
         """Remove what processes that died have left; answers how many.
@@ -47,7 +47,7 @@ class Staging:
         limit = (now - older_than).timestamp()
         left = [path for path in self._folder.iterdir() if _changed(path) < limit]
         for path in left:
-            remove(path)
+            tidy(path)
         return len(left)
 
 
@@ -88,11 +88,24 @@ def place(staged: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that it holds, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Remove a file, or a folder with all that it holds, if it is there.
+
+    Raises:
+        OSError: when something of it cannot be removed; as much as can be is.
+    """
+    if not path.is_dir():
         path.unlink(missing_ok=True)
+        return
+    # Another process may be removing it as well: what it was quicker with is no error.
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def tidy(path: Path) -> None:
+    """Remove what is not needed any more; what cannot be removed is left for `gc`."""
+    with suppress(OSError):
+        remove(path)
 
 
 def entries(folder: Path) -> list[Path]:

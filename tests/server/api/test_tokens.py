@@ -91,7 +91,8 @@ def test_no_token_outlives_the_one_that_made_it(service: Service) -> None:
         {"name": ""},
         {"name": "a\nb"},
         {"expires": "2020-01-01T00:00:00Z"},
-        {"expires": "2040-01-01T00:00:00"},  # in which zone?
+        {"expires": "2036-01-01T00:00:00"},  # in which zone?
+        {"expires": "2126-01-01T00:00:00Z"},  # for longer than a token may live
         {"colour": "red"},
     ],
 )

@@ -18,7 +18,7 @@ from sparsegrad_server.auth.principal import Principal
 from sparsegrad_server.catalog import Catalog
 from sparsegrad_server.catalog.tables import TokenRow
 from sparsegrad_shared.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
-from sparsegrad_shared.tokens import SCOPES, Scope
+from sparsegrad_shared.tokens import MOST_DAYS, SCOPES, Scope
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -64,6 +64,13 @@ def test_a_token_ends_when_it_expires(session: Session) -> None:
     assert tokens.verify(session, secret, expires - timedelta(seconds=1)).name == "ci"
     with pytest.raises(Unauthenticated, match="expired at 2026-01-02"):
         tokens.verify(session, secret, expires)
+
+
+def test_no_token_lives_for_longer_than_tokens_may(session: Session) -> None:
+    latest = NOW + timedelta(days=MOST_DAYS)
+    tokens.create(session, "ci", "team", "read", NOW, latest)
+    with pytest.raises(InvalidInput, match=f"within {MOST_DAYS} days"):
+        tokens.create(session, "ci", "team", "read", NOW, latest + timedelta(seconds=1))
 
 
 def test_a_token_ends_when_it_is_revoked_and_stays_listed(session: Session) -> None:

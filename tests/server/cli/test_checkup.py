@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from support.litter import GROUP, Litter, scatter
+from support.mounts import mounted
 from support.workbench import Workbench
 
-from sparsegrad_shared.terminal.exits import FOUND_DAMAGE, WRONG_USAGE
+from sparsegrad_shared.terminal.exits import FAILED, FOUND_DAMAGE, WRONG_USAGE
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -91,6 +92,23 @@ def test_gc_leaves_alone_by_default_what_is_young(litter: Litter) -> None:
     assert answer.returncode == 0, answer.stderr
     assert "staging" not in answer.stdout
     assert (litter.bench.settings.staging_folder / "dead-upload").exists()
+
+
+def test_gc_tells_what_it_could_not_remove_and_frees_the_rest(litter: Litter) -> None:
+    settings = litter.bench.settings
+    with mounted(settings.staging_folder / "dead-upload-too" / "busy", 4096) as busy:
+        answer = run("gc", "--grace", "0", "--yes", "--json", "--data", str(settings.data))
+        assert answer.returncode == FAILED
+        said = json.loads(answer.stdout)
+        [stuck] = said["stuck"]
+        assert stuck.startswith("staging: dead-upload-too: ")
+        assert busy.name in stuck
+        assert "staging: dead-upload" in {thing["what"] for thing in said["things"]}
+        assert not (settings.staging_folder / "dead-upload").exists()
+    answer = run("gc", "--grace", "0", "--yes", "--data", str(settings.data))
+    assert answer.returncode == 0, answer.stderr
+    assert "dead-upload-too" in answer.stdout
+    litter.assert_named_is_there()
 
 
 @pytest.mark.parametrize("command", ["check", "gc"])

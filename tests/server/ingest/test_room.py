@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from support.calibrations import Calibration
 from support.gradients import dense_frame, open_calibration, put
+from support.mounts import mounted
 from support.service import running
 
 from sparsegrad_server.catalog import namespaces
@@ -54,14 +54,8 @@ def test_parallel_uploads_fill_a_quota_to_the_byte_and_no_further(tmp_path: Path
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 40 MiB: room for twelve gradients thrice, as they are staged and stored."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with mounted(tmp_path / "disk", 40 * MIB) as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("memory", [0, 64 * MIB])

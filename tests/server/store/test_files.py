@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.mounts import mounted
 
-from sparsegrad_server.store.files import Staging, flush, make_folder, place, remove
+from sparsegrad_server.store.files import Staging, flush, make_folder, place, remove, tidy
 
 
 def test_a_staged_path_is_gone_unless_it_was_placed(tmp_path: Path) -> None:
@@ -57,6 +58,17 @@ def test_a_file_is_replaced_but_a_folder_is_not(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not empty"):
         place(tmp_path / "new-folder", tmp_path / "old-folder")
     assert (tmp_path / "old-folder" / "old").exists()
+
+
+def test_what_cannot_be_removed_is_told_or_left(tmp_path: Path) -> None:
+    with mounted(tmp_path / "folder" / "busy", 4096):
+        (tmp_path / "folder" / "file").write_bytes(b"")
+        with pytest.raises(OSError, match="busy"):
+            remove(tmp_path / "folder")
+        assert [path.name for path in (tmp_path / "folder").iterdir()] == ["busy"]
+        tidy(tmp_path / "folder")
+    tidy(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_removing_what_is_not_there_is_fine(tmp_path: Path) -> None:
