@@ -37,7 +37,9 @@ from .saying import done, say
 
 JobKind = Literal["accumulate", "publish"]
 
-MAX_ATTEMPTS = 5  # leases that may end in an error or a death before the job is given up
+# Leases that may end in an error or a death, none of them getting further, before the job is
+# given up.
+MAX_ATTEMPTS = 5
 FIRST_REST_SECONDS = 2.0  # after an error; doubled with each further one
 # Put together once: every gradient that is stored asks for it.
 _OF_CALIBRATION = (
@@ -143,6 +145,18 @@ def extend(session: Session, lease: Lease, now: datetime, duration: timedelta) -
         LeaseLost: when it is another's by now, or ended.
     """
     held(session, lease).leased_until = now + duration
+
+
+def advance(session: Session, lease: Lease) -> None:
+    """Count the attempts anew, since what this one did so far is kept, and need not be done again.
+
+    So a job outlasts any number of deaths, on machines that are taken away as they please, as long
+    as each of them leaves it further than it was.
+
+    Raises:
+        LeaseLost: when it is another's by now, or ended.
+    """
+    held(session, lease).attempts = 1
 
 
 def report(

@@ -15,6 +15,7 @@ from sparsegrad_shared.errors import SparseGradError
 
 from ..catalog.tables import GradientRow
 from ..hosvd import GramMatrices
+from . import queue
 from .gradients import Steps, StoredGradient
 from .partial import PartialSum
 from .work import Interrupted, Work
@@ -114,6 +115,7 @@ class RunningSum:
         """Bring the sum to the disk, if there is anything new in it."""
         if self.gradients > self._kept:
             self._work.partials.save(self._group.name, self._rows, self._partial)
+            self._work.write(lambda session: queue.advance(session, self._work.lease))
         self._kept, self._kept_at = self.gradients, time.monotonic()
 
 

@@ -17,6 +17,7 @@ from support.workbench import Workbench, decaying, group_of, manifest_of
 
 from sparsegrad_server.hosvd import principal_angles
 from sparsegrad_server.hosvd.reference import reference_hosvd
+from sparsegrad_server.jobs import queue
 from sparsegrad_shared.bases import MANIFEST_FILE, REPORT_FILE, BasisManifest
 from sparsegrad_shared.errors import CorruptFile, Problem
 from sparsegrad_shared.jobs import JobStatus
@@ -108,6 +109,32 @@ class StopsAfter(threading.Event):
     def is_set(self) -> bool:
         self._steps -= 1
         return self._steps < 0
+
+
+class BreaksAfter(StopsAfter):
+    """What a machine is for a job that meets an error at its so-many-th step there."""
+
+    def is_set(self) -> bool:
+        if super().is_set():
+            raise OSError("the machine was taken away")
+        return False
+
+
+def test_a_job_that_gets_further_each_time_outlasts_more_errors_than_one_that_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: str
+) -> None:
+    monkeypatch.setattr(queue, "FIRST_REST_SECONDS", 0)
+    bench = Workbench(tmp_path / "data", partial_seconds=0)
+    calibration = bench.open(manifest_of([GROUP]))
+    for index in reversed(range(GROUP.slots)):  # none is summed before all are there
+        bench.store(calibration, GROUP, index, decaying(index))
+    job = bench.finish(calibration)
+    for _ in range(GROUP.gradients):
+        bench.worker.work_once(BreaksAfter(2))
+        assert bench.job(job).state == "queued"
+    assert GROUP.gradients > queue.MAX_ATTEMPTS
+    bench.work()
+    assert digest_of(bench.job(job)) == undisturbed
 
 
 def test_a_partial_sum_that_was_damaged_changes_nothing(bench: Workbench, undisturbed: str) -> None:

@@ -164,6 +164,24 @@ def test_a_job_whose_workers_die_again_and_again_fails_and_says_so(catalog: Cata
     assert "solving U and V of up" in Problem.model_validate_json(row.error or "").detail
 
 
+def test_deaths_that_leave_a_job_further_than_it_was_are_not_counted(catalog: Catalog) -> None:
+    calibration = opened(catalog)
+    with catalog.writing() as session:
+        queue.enqueue_publish(session, calibration, START)
+    now = START
+    for _ in range(2 * queue.MAX_ATTEMPTS):
+        lease = claimed(catalog, now)
+        assert lease is not None
+        with catalog.writing() as session:
+            queue.advance(session, lease)
+        now += LEASE
+    for _ in range(queue.MAX_ATTEMPTS - 1):  # the last of those above counts as one
+        assert claimed(catalog, now) is not None
+        now += LEASE
+    assert claimed(catalog, now) is None
+    assert only_job(catalog).state == "failed"
+
+
 def test_after_a_passing_error_a_job_rests_longer_each_time_then_fails_with_that_error(
     catalog: Catalog,
 ) -> None:
@@ -248,6 +266,10 @@ class Workers(RuleBasedStateMachine):
     def beat(self, lease: Lease) -> None:
         if self._write(lease, lambda s: queue.extend(s, lease, self.now, LEASE)):
             self.until[lease.job_id] = self.now + LEASE
+
+    @rule(lease=leases)
+    def advance(self, lease: Lease) -> None:
+        self._write(lease, lambda s: queue.advance(s, lease))
 
     @rule(lease=consumes(leases), how=st.sampled_from(["complete", "fail", "retry", "release"]))
     def end(self, lease: Lease, how: str) -> None:
