@@ -48,7 +48,7 @@ def filled_in(text: str, tables: Mapping[str, str]) -> str:
 def all_tables(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Every table by its name: those of the studies, and quality beside cost."""
     made = {name: table(study.lines(runs), study.tasks) for name, study in STUDIES.items()}
-    return made | {"gains": gains_table(STUDIES["quality"].lines(runs), costs_of(speed), speed)}
+    return made | {"gains": gains_table(costed_lines(runs, speed), speed)}
 
 
 def costs_of(speed: Sequence[Mapping[str, Any]]) -> dict[str, Cost]:
@@ -60,16 +60,20 @@ def costs_of(speed: Sequence[Mapping[str, Any]]) -> dict[str, Cost]:
     }
 
 
-def gains_table(
-    lines: Sequence[Line], costs: Mapping[str, Cost], speed: Sequence[Mapping[str, Any]]
-) -> str:
-    """The paper's tables 3 and 4 side by side, of the methods whose cost was measured."""
+def costed_lines(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """Of the methods that have runs, those whose cost was measured."""
+    costs = costs_of(speed)
+    return [line for line in STUDIES["quality"].lines(runs) if line.all and line.label in costs]
+
+
+def gains_table(lines: Sequence[Line], speed: Sequence[Mapping[str, Any]]) -> str:
+    """The paper's tables 3 and 4 side by side."""
+    costs = costs_of(speed)
     peaks = {row["method"]: row["peak_bytes"] / 2**20 for row in speed}
-    kept = [line for line in lines if line.all and line.label in costs]
-    tasks = [task for task in GLUE if any(line.scores(task) for line in kept)]
+    tasks = [task for task in GLUE if any(line.scores(task) for line in lines)]
     rows = [["", "values a step", "x regular's speed", "peak memory, MiB", *tasks]]
     rows.append(["---"] * len(rows[0]))
-    for line in kept:
+    for line in lines:
         means = [line.mean(task) for task in tasks]
         rows.append([
             line.label,
@@ -88,11 +92,10 @@ def all_figures(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict
         for name, study in STUDIES.items()
         if (tasks := compared(study.lines(runs), study.tasks))
     }
-    costs = costs_of(speed)
-    lines = [line for line in STUDIES["quality"].lines(runs) if line.all and line.label in costs]
+    lines = costed_lines(runs, speed)
     # A mean compares only over tasks that every one of them was run on.
     tasks = [task for task in GLUE if all(line.scores(task) for line in lines)]
-    return made | {"gains": gains(lines, tasks, costs, OURS)}
+    return made | {"gains": gains(lines, tasks, costs_of(speed), OURS)}
 
 
 def shown_figures(text: str) -> list[str]:
