@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from methods import METHODS
+from methods import METHODS, Method
 from transformers.utils import logging
 
 from sparsegrad_shared.errors import InvalidInput
@@ -95,11 +95,11 @@ class Runner:
             self._once(cell, lr, seed)
 
     def _rate(self, cell: Cell) -> float:
-        method = METHODS[cell.method]
+        method = searched(cell.method)
         if self._budget.trials < 2:
             return method.lr
         recipe = recipe_of(method, cell.task.name, self._budget.steps)
-        own = replace(cell, recipe=recipe)
+        own = replace(cell, method=method.name, recipe=recipe)
 
         def attempt(lr: float) -> float:
             run = self._once(own, lr, SEARCH_SEED)
@@ -127,6 +127,12 @@ class Runner:
         return run
 
 
+def searched(name: str) -> Method:
+    """The method whose search gives a method its learning rate."""
+    method = METHODS[name]
+    return method if method.rate_of is None else METHODS[method.rate_of]
+
+
 def run_all(
     cells: Iterable[Cell], results: Path, tasks: Mapping[str, Task], budget: Budget, jobs: int
 ) -> None:
@@ -134,7 +140,8 @@ def run_all(
     # What shares a search stays together, so that it is made once.
     groups: dict[tuple[str, str, float], list[Cell]] = {}
     for cell in dict.fromkeys(cells):
-        groups.setdefault((cell.task.name, cell.method, cell.density), []).append(cell)
+        shared = cell.task.name, searched(cell.method).name, cell.density
+        groups.setdefault(shared, []).append(cell)
     if jobs == 1:
         _begin(results, tasks, budget, torch.get_num_threads())
         for group in groups.values():

@@ -163,6 +163,14 @@ STUDIES = {
             ),
         ),
         Study(
+            "feedback",
+            GLUE,
+            (
+                Row("each gradient for itself", "folded"),
+                Row("error feedback", "folded-feedback"),
+            ),
+        ),
+        Study(
             "share",
             ("CoLA", "SST-2"),
             (

@@ -51,6 +51,13 @@ METHODS = {
         Method("reference", sparse(SparseGradConfig(engine="reference")), 1e-3, "role"),
         Method("folded", sparse(SparseGradConfig(engine="folded")), 1e-3, "role"),
         Method(
+            "folded-feedback",
+            sparse(SparseGradConfig(engine="folded", error_feedback=True)),
+            1e-3,
+            "role",
+            rate_of="folded",
+        ),
+        Method(
             "folded-frozen",
             sparse(SparseGradConfig(engine="folded", selection="frozen"), warm_up=True),
             1e-3,

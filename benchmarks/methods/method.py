@@ -70,6 +70,8 @@ class Method:
         lr: where the search for a learning rate begins.
         share: what a basis belongs to, where it needs one.
         rank: columns of that basis; all when None.
+        rate_of: the method whose learning rate it takes, as a variant of it; when None, its own
+            is searched.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Method:
     lr: float
     share: Share | None = None
     rank: int | None = None
+    rate_of: str | None = None
 
 
 def train_only(setting: Setting, trained: Sequence[nn.Parameter]) -> Prepared:

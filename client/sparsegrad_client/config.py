@@ -40,6 +40,10 @@ class SparseGradConfig:
             ``dynamic``. ``gradients``: whole gradients, of whose sum the step keeps the largest
             entries; ``selected``: the largest entries of each pass (the paper's published code),
             all of which the step changes.
+        error_feedback: whether what a step does not keep of its gradient is added to the next
+            one's, for the selection ``dynamic``: a small entry that always points the same way is
+            kept in the end, where otherwise it never is. It costs the memory of one gradient a
+            layer. (Karimireddy et al., 2019; for Adam, MicroAdam, Modoranu et al., 2024.)
         train_bias: whether the biases of the sparse layers train too.
         trainable: which parameters outside the sparse layers train: ``auto`` (the task head on
             top of a transformers backbone), or regular expressions that are searched for in
@@ -55,6 +59,7 @@ class SparseGradConfig:
     engine: Engine = "auto"
     selection: Selection = "auto"
     accumulate: Accumulate = "gradients"
+    error_feedback: bool = False
     train_bias: bool = False
     trainable: Literal["auto"] | tuple[str, ...] = "auto"
 
@@ -93,12 +98,23 @@ class SparseGradConfig:
                 "take selection='block', or say by density or entries how many entries train"
             )
         if self.accumulate == "selected":
-            if self.wants_block or self.selection == "frozen":
+            self._require_dynamic("accumulate='selected'", "nothing to select in a backward pass")
+            if self.error_feedback:
                 raise InvalidInput(
-                    "accumulate='selected' is a way of selection='dynamic'; a block or a frozen "
-                    "support leaves nothing to select in a backward pass"
+                    "error_feedback=True and accumulate='selected' contradict one another: what a "
+                    "backward pass does not select is gone before the step; take "
+                    "accumulate='gradients'"
                 )
-            object.__setattr__(self, "selection", "dynamic")
+        if self.error_feedback:
+            self._require_dynamic("error_feedback=True", "nothing over")
+
+    def _require_dynamic(self, setting: str, left: str) -> None:
+        if self.wants_block or self.selection == "frozen":
+            raise InvalidInput(
+                f"{setting} is a way of selection='dynamic'; a block or a frozen support leaves "
+                f"{left}"
+            )
+        object.__setattr__(self, "selection", "dynamic")
 
     @staticmethod
     def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

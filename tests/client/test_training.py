@@ -36,6 +36,7 @@ def _loss(model: nn.Module) -> Tensor:
 
 SELECTIONS: dict[str, tuple[dict[str, Any], tuple[Engine, ...]]] = {
     "dynamic": ({"density": 0.05}, ("reference", "folded")),
+    "feedback": ({"density": 0.05, "error_feedback": True}, ("reference", "folded")),
     "frozen": ({"density": 0.05, "selection": "frozen"}, ("reference", "folded")),
     "block": ({"block": (5, 4), "selection": "block"}, ("reference", "folded", "adapter")),
 }
@@ -118,15 +119,18 @@ def test_selection_is_made_on_the_accumulated_gradient() -> None:
         assert torch.equal(layer.delta.indices, expected[name])
 
 
-def test_the_reference_engine_trains_as_the_dense_rule_says() -> None:
+@pytest.mark.parametrize("feedback", [False, True])
+def test_the_reference_engine_trains_as_the_dense_rule_says(feedback: bool) -> None:
     ours, theirs = tiny_bert(), tiny_bert()
     for model in (ours, theirs):
         basis = random_basis(model, ARCHITECTURES["bert"][1])
-        config = SparseGradConfig(entries=20, engine="reference", trainable=())
+        config = SparseGradConfig(
+            entries=20, engine="reference", trainable=(), error_feedback=feedback
+        )
         sparsify(model, basis, config)
     optimizer = build_optimizer(ours, lr=1e-3)
     coordinates = [layer.coordinates for layer in sparse_layers(theirs).values()]
-    oracle = MaskedAdamReference(coordinates, entries=20, lr=1e-3)
+    oracle = MaskedAdamReference(coordinates, entries=20, lr=1e-3, error_feedback=feedback)
     for step in range(20):
         for model, chosen in ((ours, optimizer), (theirs, oracle)):
             _accumulate(model, step)
@@ -138,11 +142,15 @@ def test_the_reference_engine_trains_as_the_dense_rule_says() -> None:
         torch.testing.assert_close(one.coordinates, other.coordinates)
 
 
+@pytest.mark.parametrize("feedback", [False, True])
 @pytest.mark.parametrize("engine", ["reference", "folded"])
-def test_training_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(engine: Engine) -> None:
+def test_training_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(
+    engine: Engine, feedback: bool
+) -> None:
     model = tiny_bert()
     basis = random_basis(model, ARCHITECTURES["bert"][1])
-    sparsify(model, basis, SparseGradConfig(density=0.05, engine=engine))
+    config = SparseGradConfig(density=0.05, engine=engine, error_feedback=feedback)
+    sparsify(model, basis, config)
     optimizer = build_optimizer(model)
     for step in range(10):
         _accumulate(model, step)
@@ -151,7 +159,7 @@ def test_training_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(engine: E
     saved = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
 
     resumed = tiny_bert(seed=5)
-    sparsify(resumed, basis, SparseGradConfig(density=0.05, engine=engine))
+    sparsify(resumed, basis, config)
     resumed.load_state_dict(saved[0])
     resumed_optimizer = build_optimizer(resumed, lr=1.0, head_lr=1.0)
     resumed_optimizer.load_state_dict(saved[1])

@@ -142,6 +142,15 @@ def train(
             rich_help_panel="How",
         ),
     ] = "auto",
+    error_feedback: Annotated[
+        bool,
+        typer.Option(
+            "--error-feedback",
+            help="Add what a step does not update of its gradient to the next one's. Better in our "
+            "runs, for the memory of one gradient a layer.",
+            rich_help_panel="How",
+        ),
+    ] = False,
     engine: Annotated[
         EngineChoice,
         typer.Option(
@@ -228,7 +237,7 @@ def train(
 
     if recalibrate_name is not None and not recalibrate:
         raise InvalidInput("--recalibrate-name says what --recalibrate publishes: give that too")
-    config = _config(density, entries, block, engine, selection)
+    config = _config(density, entries, block, engine, selection, error_feedback=error_feedback)
     data, judged = open_tables(model, dataset, eval_dataset)
     from ..bases import fetch_basis
     from ..training.fine_tuning import FineTuning, fine_tune
@@ -317,13 +326,20 @@ def _config(
     block: str | None,
     engine: Engine,
     selection: Selection,
+    *,
+    error_feedback: bool,
 ) -> SparseGradConfig:
     """What was asked for; a contradiction is found before anything is loaded."""
     from ..config import SparseGradConfig
 
     shape = None if block is None else _block(block)
     return SparseGradConfig(
-        density=density, entries=entries, block=shape, engine=engine, selection=selection
+        density=density,
+        entries=entries,
+        block=shape,
+        engine=engine,
+        selection=selection,
+        error_feedback=error_feedback,
     )
 
 

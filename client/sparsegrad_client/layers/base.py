@@ -135,6 +135,11 @@ class SparseGradLinear(nn.Module, ABC):
     def _selects_in_backward(self) -> bool:
         return self.config.accumulate == "selected" and self.support is None
 
+    @property
+    def feeds_back(self) -> bool:
+        """Whether what a step does not keep of its gradient is added to the next one's."""
+        return self.config.error_feedback and self.support is None
+
     def _watched_coordinates(self) -> Float[Tensor, "n_rows n_columns"]:
         """`coordinates` for the forward pass, so that backward passes select where they are to."""
         if not self._selects_in_backward:

@@ -4,12 +4,16 @@ The rule is that of `torch.optim.SparseAdam`: an entry that a step does not keep
 and its moments, and the bias correction counts all steps. `masked_adam_reference` says it
 densely. Here moments exist for entries that were ever kept only.
 
+With error feedback a step selects from its gradient plus what the steps before it have left of
+theirs. `grad` holds that sum afterwards.
+
 State of each layer's coordinates::
 
     step        int       steps so far
     indices     n, int64  positions in W̃ that were ever kept, rising
     exp_avg     n         their first moments
     exp_avg_sq  n         their second moments
+    remainder   n_rows × n_columns  what steps have left of their gradients, with error feedback
 """
 
 from __future__ import annotations
@@ -86,7 +90,7 @@ class MaskedAdam(torch.optim.Optimizer):
     def _step_layers(self) -> None:
         # Choose for every layer before any is changed: a bad gradient then changes nothing.
         chosen = [
-            (group, layer, layer.select(coordinates.grad))
+            (group, layer, layer.select(self._with_remainder(coordinates)))
             for group in self.param_groups
             for coordinates in group["params"]
             if (layer := self._layers.get(coordinates)) and coordinates.grad is not None
@@ -94,14 +98,21 @@ class MaskedAdam(torch.optim.Optimizer):
         for group, layer, indices in chosen:
             self._step_layer(group, layer, indices)
 
+    def _with_remainder(self, coordinates: Tensor) -> Tensor:
+        assert coordinates.grad is not None  # noqa: S101  # only such parameters are stepped
+        remainder = self.state.get(coordinates, {}).get("remainder")
+        return coordinates.grad if remainder is None else coordinates.grad.add_(remainder)
+
     def _step_layer(
         self, group: dict[str, Any], layer: SparseGradLinear, indices: Int64[Tensor, " k"]
     ) -> None:
         gradient = layer.coordinates.grad
         assert gradient is not None  # noqa: S101  # only such layers were chosen
+        state = self.state[layer.coordinates] or self._new_state(layer)
+        if layer.feeds_back:
+            state["remainder"].copy_(gradient).view(-1)[indices] = 0
         # Under FSDP2 a rank holds, and steps, some rows of the block.
         indices, gradient = entries_here(gradient, indices)
-        state = self.state[layer.coordinates] or self._new_state(layer)
         union = unite(state["indices"], layer.positions_of(indices))
         beta1, beta2 = group["betas"]
         exp_avg = union.spread(state["exp_avg"])
@@ -119,6 +130,8 @@ class MaskedAdam(torch.optim.Optimizer):
         empty = part_here(layer.coordinates).new_empty(0)
         state: dict[str, Any] = self.state[layer.coordinates]
         state.update(step=0, indices=empty.long(), exp_avg=empty, exp_avg_sq=empty.clone())
+        if layer.feeds_back:
+            state["remainder"] = empty.new_empty(layer.shape)
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ class MaskedAdamReference(torch.optim.Optimizer):
         lr: learning rate.
         betas: decay of the two moments.
         eps: added to the denominator.
+        error_feedback: whether what a step does not keep is added to the next gradient.
     """
 
     def __init__(
@@ -34,8 +35,11 @@ class MaskedAdamReference(torch.optim.Optimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        *,
+        error_feedback: bool = False,
     ) -> None:
         super().__init__(params, {"entries": entries, "lr": lr, "betas": betas, "eps": eps})
+        self._error_feedback = error_feedback
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -53,9 +57,13 @@ class MaskedAdamReference(torch.optim.Optimizer):
         exp_avg = state.setdefault("exp_avg", torch.zeros_like(gradient))
         exp_avg_sq = state.setdefault("exp_avg_sq", torch.zeros_like(gradient))
         state["step"] += 1
+        if self._error_feedback:
+            gradient = gradient + state.get("remainder", 0)
 
         kept = torch.zeros_like(gradient, dtype=torch.bool)
         kept.view(-1)[largest_entries_reference(gradient, entries)] = True
+        if self._error_feedback:
+            state["remainder"] = gradient.masked_fill(kept, 0)
         beta1, beta2 = group["betas"]
         exp_avg[kept] = beta1 * exp_avg[kept] + (1 - beta1) * gradient[kept]
         exp_avg_sq[kept] = beta2 * exp_avg_sq[kept] + (1 - beta2) * gradient[kept] ** 2

@@ -25,12 +25,17 @@ SETTINGS = {"lr": 0.03, "betas": (0.8, 0.95), "eps": 1e-6}
 
 
 def _layer(
-    entries: int, name: str = "layer", dtype: torch.dtype = torch.float64
+    entries: int,
+    name: str = "layer",
+    dtype: torch.dtype = torch.float64,
+    *,
+    feedback: bool = False,
 ) -> SparseGradLinear:
     basis = basis_of(group_basis("g", (name,), *SHAPE, dtype=dtype))
     torch.manual_seed(0)
     plain = nn.Linear(SHAPE[1], SHAPE[0], dtype=dtype)
-    return ReferenceLinear(read_plain(plain, name), name, basis, SparseGradConfig(entries=entries))
+    config = SparseGradConfig(entries=entries, error_feedback=feedback)
+    return ReferenceLinear(read_plain(plain, name), name, basis, config)
 
 
 def _gradients(seed: int, steps: int) -> list[Tensor]:
@@ -49,25 +54,43 @@ def _dense(state: dict[str, Tensor], moment: str) -> Tensor:
 
 
 @settings(max_examples=25)
-@given(st.integers(0, 2**16), st.integers(1, 30), st.integers(1, 40))
+@given(st.integers(0, 2**16), st.integers(1, 30), st.integers(1, 40), st.booleans())
 def test_it_follows_the_dense_reference_in_parameters_and_state(
-    seed: int, entries: int, steps: int
+    seed: int, entries: int, steps: int, feedback: bool
 ) -> None:
-    layer = _layer(entries)
+    layer = _layer(entries, feedback=feedback)
     dense = nn.Parameter(layer.coordinates.detach().clone())
-    fast, slow = MaskedAdam([layer], **SETTINGS), MaskedAdamReference([dense], entries, **SETTINGS)
+    fast = MaskedAdam([layer], **SETTINGS)
+    slow = MaskedAdamReference([dense], entries, **SETTINGS, error_feedback=feedback)
     touched = torch.zeros(SHAPE, dtype=torch.bool)
     for gradient in _gradients(seed, steps):
         layer.coordinates.grad, dense.grad = gradient.clone(), gradient.clone()
-        touched.view(-1)[largest_entries_reference(gradient, entries)] = True
         fast.step()
         slow.step()
+        # What was selected from: with error feedback, more than the gradient.
+        touched.view(-1)[largest_entries_reference(layer.coordinates.grad, entries)] = True
         torch.testing.assert_close(layer.coordinates, dense)
         state, expected = fast.state[layer.coordinates], slow.state[dense]
         assert state["step"] == expected["step"]
         for moment in ("exp_avg", "exp_avg_sq"):
             torch.testing.assert_close(_dense(state, moment), expected[moment])
         assert fast.touched_entries() == int(touched.sum())
+        if feedback:
+            torch.testing.assert_close(state["remainder"], expected["remainder"])
+
+
+@given(st.integers(0, 2**16), st.integers(1, 29), st.integers(1, 40))
+def test_error_feedback_loses_nothing_of_any_gradient(seed: int, entries: int, steps: int) -> None:
+    layer = _layer(entries, feedback=True)
+    optimizer = MaskedAdam([layer], **SETTINGS)
+    came, kept = torch.zeros(2, *SHAPE, dtype=torch.float64)
+    for gradient in _gradients(seed, steps):
+        layer.coordinates.grad = gradient.clone()
+        optimizer.step()
+        selected = largest_entries_reference(layer.coordinates.grad, entries)
+        came += gradient
+        kept.view(-1)[selected] += layer.coordinates.grad.view(-1)[selected]
+    torch.testing.assert_close(kept + optimizer.state[layer.coordinates]["remainder"], came)
 
 
 @settings(max_examples=10)
@@ -93,9 +116,10 @@ def test_it_is_sparse_adam_given_the_kept_entries(seed: int, entries: int) -> No
         torch.testing.assert_close(_dense(state, moment), expected[moment])
 
 
+@pytest.mark.parametrize("feedback", [False, True])
 @pytest.mark.parametrize("through_a_file", [False, True])
-def test_a_saved_state_goes_on_exactly(through_a_file: bool) -> None:
-    layer = _layer(entries=4)
+def test_a_saved_state_goes_on_exactly(through_a_file: bool, feedback: bool) -> None:
+    layer = _layer(entries=4, feedback=feedback)
     optimizer = MaskedAdam([layer], **SETTINGS)
     gradients = _gradients(seed=3, steps=20)
     for gradient in gradients[:10]:
@@ -134,8 +158,9 @@ def test_indices_beyond_a_floats_precision_survive_saving() -> None:
     assert torch.equal(optimizer.state[layer.coordinates]["indices"], index)
 
 
-def test_a_bad_gradient_is_refused_by_name_and_changes_no_layer() -> None:
-    layers = [_layer(2, "good"), _layer(2, "bad")]
+@pytest.mark.parametrize("feedback", [False, True])
+def test_a_bad_gradient_is_refused_by_name_and_changes_no_layer(feedback: bool) -> None:
+    layers = [_layer(2, "good", feedback=feedback), _layer(2, "bad", feedback=feedback)]
     optimizer = MaskedAdam(layers)
     before = [layer.coordinates.detach().clone() for layer in layers]
     layers[0].coordinates.grad = torch.ones(SHAPE, dtype=torch.float64)
