@@ -135,7 +135,12 @@ class MaskedAdam(torch.optim.Optimizer):
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a saved state, exactly."""
+        """Go on from a saved state, exactly.
+
+        Raises:
+            InvalidInput: when it was saved with error feedback and the layers have none, or the
+                other way round.
+        """
         super().load_state_dict(state_dict)
         # torch casts every tensor of the state to the parameter's type, indices too.
         saved = [key for group in state_dict["param_groups"] for key in group["params"]]
@@ -143,7 +148,16 @@ class MaskedAdam(torch.optim.Optimizer):
         for key, parameter in zip(saved, ours, strict=True):
             state = state_dict["state"].get(key)
             if state is not None and parameter in self._layers:
+                _check_feedback(self._layers[parameter], saved="remainder" in state)
                 self.state[parameter]["indices"] = state["indices"].to(parameter.device).clone()
+
+
+def _check_feedback(layer: SparseGradLinear, *, saved: bool) -> None:
+    if saved != layer.feeds_back:
+        raise InvalidInput(
+            f"layer {layer.name!r}: the optimizer's state was saved with error_feedback={saved}, "
+            f"the layer has error_feedback={layer.feeds_back}; sparsify the model as it was then"
+        )
 
 
 def check_settings(lr: float, betas: tuple[float, float], eps: float) -> None:

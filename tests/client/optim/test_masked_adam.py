@@ -145,6 +145,17 @@ def test_a_saved_state_goes_on_exactly(through_a_file: bool, feedback: bool) -> 
         assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs[key]))
 
 
+@pytest.mark.parametrize("feedback", [False, True])
+def test_a_state_of_the_other_kind_of_feedback_is_refused(feedback: bool) -> None:
+    layer, other = _layer(4, feedback=feedback), _layer(4, feedback=not feedback)
+    optimizer = MaskedAdam([layer])
+    layer.coordinates.grad = torch.ones(SHAPE, dtype=torch.float64)
+    optimizer.step()
+    said = f"'layer': .*saved with error_feedback={feedback}.*layer has error_feedback"
+    with pytest.raises(InvalidInput, match=said):
+        MaskedAdam([other]).load_state_dict(optimizer.state_dict())
+
+
 def test_indices_beyond_a_floats_precision_survive_saving() -> None:
     # float32 has no 2²⁴ + 1, and torch casts an optimizer's state to its parameter's type.
     layer = _layer(entries=1, dtype=torch.float32)
