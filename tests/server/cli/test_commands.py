@@ -147,7 +147,13 @@ def test_every_result_is_one_json_document(tmp_path: Path) -> None:
     assert set(checked) == {"findings", "looked_at", "spare"}
     assert checked["findings"] == []
     freed = document("gc", "--yes")
-    assert freed == {"dry_run": False, "bytes": 0, "things": [], "left_alone": []}
+    assert freed == {
+        "dry_run": False,
+        "bytes": 0,
+        "things": [],
+        "left_alone": [],
+        "stuck": [],
+    }
 
 
 def test_a_wrong_variable_is_called_by_its_name(tmp_path: Path) -> None:
