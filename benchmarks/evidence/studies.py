@@ -168,6 +168,8 @@ STUDIES = {
             (
                 Row("each gradient for itself", "folded"),
                 Row("error feedback", "folded-feedback"),
+                Row("no basis (MeProp)", "meprop"),
+                Row("no basis, error feedback", "meprop-feedback"),
             ),
         ),
         Study(

@@ -14,11 +14,12 @@ from sparsegrad_client import SparseGradConfig
 from sparsegrad_client.groups import LayerGroup, auto_spec, find_groups
 
 from . import peers, plain
+from .meprop import meprop
 from .method import Method, Prepared, Setting
 from .peers import peer
 from .refreshed import refreshed, restarted
 from .soap import NEVER, fixed, soap
-from .sparse import RANK, meprop, sparse
+from .sparse import RANK, sparse
 
 __all__ = [
     "COMPARED",
@@ -46,7 +47,8 @@ METHODS = {
         Method("super-tuning", peer(peers.super_tuning), 1e-2),
         Method("frod", peer(peers.frod), 1e-3),
         Method("vera", peer(peers.vera), 5e-3),
-        Method("meprop", meprop, 1e-3),
+        Method("meprop", meprop(), 1e-3),
+        Method("meprop-feedback", meprop(error_feedback=True), 1e-3, rate_of="meprop"),
         Method("limit", plain.limit, 1e-3),
         Method("reference", sparse(SparseGradConfig(engine="reference")), 1e-3, "role"),
         Method("folded", sparse(SparseGradConfig(engine="folded")), 1e-3, "role"),

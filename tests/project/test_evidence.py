@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, BertForSequenceClassification
 
+from sparsegrad_client import SparseGradConfig, merge
+
 ROOT = Path(__file__).parents[2]
 GLUE = ROOT.parent / "shared" / "data" / "glue"
 DENSITY = 0.05
@@ -70,12 +72,10 @@ def test_a_peer_trains_its_values_and_the_head_and_nothing_else(name: str) -> No
     if name not in OF_ITS_OWN_SIZE:
         assert prepared.values <= DENSITY * sizes * 1.001
         assert prepared.values >= 0.5 * DENSITY * sizes
-    folded = setting.paths if name == "meprop" else []
     frozen = {
         path: parameter.detach().clone()
         for path, parameter in model.named_parameters()
-        # `meprop` changes the layers' weights in place, as our engine `folded` does.
-        if not parameter.requires_grad and path.removesuffix(".weight") not in folded
+        if not parameter.requires_grad
     }
     ids = torch.randint(0, 64, (8, 6), generator=torch.Generator().manual_seed(0))
     batch = {"input_ids": ids, "labels": ids[:, 0] % 2}
@@ -89,6 +89,30 @@ def test_a_peer_trains_its_values_and_the_head_and_nothing_else(name: str) -> No
     assert losses[-1] < losses[0]
     trained = dict(model.named_parameters())
     assert all(torch.equal(trained[path], before) for path, before in frozen.items())
+
+
+@pytest.mark.parametrize("error_feedback", [False, True])
+def test_meprop_is_the_default_in_the_basis_of_unit_vectors(error_feedback: bool) -> None:
+    from methods.bases import unit_basis
+    from methods.meprop import meprop
+    from methods.sparse import sparse
+
+    config = SparseGradConfig(engine="folded", error_feedback=error_feedback)
+    ids = torch.randint(0, 64, (8, 6), generator=torch.Generator().manual_seed(0))
+    trained = []
+    for prepare in (meprop(error_feedback=error_feedback), sparse(config)):
+        model = _tiny().double()
+        setting = _setting(model)
+        prepared = prepare(replace(setting, basis=unit_basis(setting.groups)))
+        for _ in range(8):
+            model(input_ids=ids, labels=ids[:, 0] % 2).loss.backward()
+            prepared.optimizer.step()
+            prepared.optimizer.zero_grad()
+        trained.append(merge(model).state_dict())
+    untrained = _tiny().double().state_dict()
+    torch.testing.assert_close(*trained, rtol=0, atol=1e-12)
+    changed = [n for n, before in untrained.items() if not torch.equal(before, trained[0][n])]
+    assert {f"{path}.weight" for path in setting.paths} < set(changed)
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
