@@ -139,7 +139,8 @@ def main() -> None:
             wanted += asked
     except SparseGradError as error:
         raise SystemExit(f"error: {error}") from error
-    print(show(done, wanted, options.tasks))
+    kept = set(wanted)
+    print(show((made for made in done if made.asked in kept), options.tasks))
 
 
 if __name__ == "__main__":

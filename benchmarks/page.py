@@ -11,9 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from addition.judgements import Judgement, Judgements
+from addition.tables import scores_of, show
 from evidence.plots import Cost, gains, scores
 from evidence.results import Run, read_runs
 from evidence.studies import STUDIES, Study
@@ -27,7 +30,7 @@ from sparsegrad_client.report.figures import svg
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "evidence.md"
-FIGURES = ROOT / "docs" / "figures" / "evidence"
+PICTURES = ROOT / "docs" / "figures" / "evidence"
 _PART = re.compile(r"(?<=<!-- evidence: )(?P<name>\S+) -->\n.*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -45,10 +48,40 @@ def filled_in(text: str, tables: Mapping[str, str]) -> str:
     return _PART.sub(part, text)
 
 
-def all_tables(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Every table by its name: those of the studies, and quality beside cost."""
-    made = {name: table(study.lines(runs), study.tasks) for name, study in STUDIES.items()}
-    return made | {"gains": gains_table(costed_lines(runs, speed), speed)}
+@dataclass(frozen=True)
+class Figures:
+    """What is committed.
+
+    Attributes:
+        runs: of the studies.
+        sums: of adapters.
+        speed: rows of `training.py`.
+    """
+
+    runs: Sequence[Run]
+    sums: Sequence[Judgement]
+    speed: Sequence[Mapping[str, Any]]
+
+    @property
+    def added(self) -> list[str]:
+        """The tasks whose adapters were added."""
+        return [name for name in GLUE if any(made.asked.task == name for made in self.sums)]
+
+
+def read_figures(folder: Path = RESULTS) -> Figures:
+    """Read what is committed."""
+    speed = json.loads((folder / "training-minilm.json").read_text())["rows"]
+    sums = list(Judgements(folder / "addition.jsonl"))
+    return Figures(read_runs(folder / "evidence.jsonl"), sums, speed)
+
+
+def all_tables(figures: Figures) -> dict[str, str]:
+    """Every table by its name: the studies', quality beside cost, and the sums'."""
+    made = {name: table(study.lines(figures.runs), study.tasks) for name, study in STUDIES.items()}
+    return made | {
+        "gains": gains_table(costed_lines(figures.runs, figures.speed), figures.speed),
+        "adding": show(figures.sums, figures.added),
+    }
 
 
 def costs_of(speed: Sequence[Mapping[str, Any]]) -> dict[str, Cost]:
@@ -85,42 +118,47 @@ def gains_table(lines: Sequence[Line], speed: Sequence[Mapping[str, Any]]) -> st
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
-def all_figures(runs: Sequence[Run], speed: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
+def all_pictures(figures: Figures) -> dict[str, Figure]:
     """Every picture that there are runs for, by the name of its file."""
     made = {
-        name: scores(study.lines(runs), tasks, _ours(study))
+        name: scores(_scores(lines, tasks), tasks, _ours(study))
         for name, study in STUDIES.items()
-        if (tasks := compared(study.lines(runs), study.tasks))
+        if (tasks := compared(lines := study.lines(figures.runs), study.tasks))
     }
-    lines = costed_lines(runs, speed)
+    if figures.added:
+        sums = scores_of(figures.sums, figures.added)
+        made["adding"] = scores(sums, figures.added, [name for name in sums if _is_ours(name)])
+    lines = costed_lines(figures.runs, figures.speed)
     # A mean compares only over tasks that every one of them was run on.
     tasks = [task for task in GLUE if all(line.scores(task) for line in lines)]
-    return made | {"gains": gains(lines, tasks, costs_of(speed), OURS)}
+    return made | {"gains": gains(lines, tasks, costs_of(figures.speed), OURS)}
 
 
-def shown_figures(text: str) -> list[str]:
+def shown_pictures(text: str) -> list[str]:
     """The names of the pictures that the page shows."""
     return re.findall(r"\(figures/evidence/(\S+)\.svg\)", text)
 
 
+def _scores(lines: Sequence[Line], tasks: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    return {line.label: {task: line.scores(task) for task in tasks} for line in lines}
+
+
 def _ours(study: Study) -> list[str]:
-    return [row.label for row in study.rows if row.method.partition("-")[0] in OURS]
+    return [row.label for row in study.rows if _is_ours(row.method)]
 
 
-def read_speed(path: Path = RESULTS / "training-minilm.json") -> list[dict[str, Any]]:
-    """The rows of `training.py`."""
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
-    return rows
+def _is_ours(name: str) -> bool:
+    return re.split("[-,]", name)[0] in OURS
 
 
 def main() -> None:
     """Write the page and the pictures that it shows."""
-    runs, speed = read_runs(RESULTS / "evidence.jsonl"), read_speed()
-    text = filled_in(PAGE.read_text(encoding="utf-8"), all_tables(runs, speed))
+    figures = read_figures()
+    text = filled_in(PAGE.read_text(encoding="utf-8"), all_tables(figures))
     PAGE.write_text(text, encoding="utf-8")
-    figures = all_figures(runs, speed)
-    for name in shown_figures(text):
-        (FIGURES / f"{name}.svg").write_text(svg(figures[name]), encoding="utf-8")
+    pictures = all_pictures(figures)
+    for name in shown_pictures(text):
+        (PICTURES / f"{name}.svg").write_text(svg(pictures[name]), encoding="utf-8")
         print(f"docs/figures/evidence/{name}.svg")
 
 

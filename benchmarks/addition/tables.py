@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .judgements import Asked, Judgement, Sum
+from .judgements import Judgement, Sum
 
 SCALES = (0.25, 0.5, 0.75, 1.0)  # among which one is searched, beside that of the mean
 
@@ -57,18 +57,34 @@ class Seed:
         return {name: each.development.score if each else None for name, each in made.items()}
 
 
-def show(judgements: Iterable[Judgement], wanted: Iterable[Asked], tasks: Sequence[str]) -> str:
-    """The tables of what was asked for, as far as it has been made."""
-    kept = set(wanted)
-    by_method: dict[str, dict[int, dict[tuple[str, Sum], Judgement]]] = {}
+def seeds_of(judgements: Iterable[Judgement]) -> dict[str, list[Seed]]:
+    """The judgements of each method, seed by seed."""
+    found: dict[str, dict[int, dict[tuple[str, Sum], Judgement]]] = {}
     for made in judgements:
-        if made.asked in kept:
-            seeds = by_method.setdefault(made.asked.method, {})
-            seeds.setdefault(made.asked.seed, {})[made.asked.task, made.asked.sum] = made
-    return "\n\n".join(
-        _table(method, [Seed(made) for made in seeds.values()], tasks)
-        for method, seeds in by_method.items()
-    )
+        seeds = found.setdefault(made.asked.method, {})
+        seeds.setdefault(made.asked.seed, {})[made.asked.task, made.asked.sum] = made
+    return {method: [Seed(made) for made in seeds.values()] for method, seeds in found.items()}
+
+
+def show(judgements: Iterable[Judgement], tasks: Sequence[str]) -> str:
+    """The tables of judgements, a method each."""
+    found = seeds_of(judgements)
+    return "\n\n".join(_table(method, seeds, tasks) for method, seeds in found.items())
+
+
+def scores_of(
+    judgements: Iterable[Judgement], tasks: Sequence[str]
+) -> dict[str, dict[str, list[float]]]:
+    """For a picture: the scores over seeds, by method and what was added, and by task."""
+    return {
+        f"{method}, {name}": {
+            task: [score for seed in seeds
+                   if (score := seed.columns(task, tasks)[name]) is not None]
+            for task in tasks
+        }
+        for method, seeds in seeds_of(judgements).items()
+        for name in seeds[0].columns(tasks[0], tasks)
+    }  # fmt: skip
 
 
 def _table(method: str, seeds: Sequence[Seed], tasks: Sequence[str]) -> str:

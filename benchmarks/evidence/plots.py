@@ -17,16 +17,19 @@ ROW = 0.27  # inches, of a line
 SEEDS = "dots: seeds; line: their mean"
 
 
+Scores = Mapping[str, Sequence[float]]  # by task, over the seeds
+
+
 @styled
-def scores(lines: Sequence[Line], tasks: Sequence[str], marked: Sequence[str]) -> Figure:
+def scores(lines: Mapping[str, Scores], tasks: Sequence[str], marked: Sequence[str]) -> Figure:
     """A panel a task, a row a line: every seed, and the mean over them.
 
     Args:
-        lines: those of a table; the ones without runs are left out.
+        lines: those of a table by what they are called; the ones without scores are left out.
         tasks: the panels.
-        marked: labels of the lines that are ours.
+        marked: the lines that are ours.
     """
-    shown = [line for line in lines if line.all]
+    shown = {label: found for label, found in lines.items() if any(found.values())}
     height = 1.1 + ROW * len(shown)
     figure = new_figure(height)
     panels = figure.subplots(
@@ -37,15 +40,15 @@ def scores(lines: Sequence[Line], tasks: Sequence[str], marked: Sequence[str]) -
         },
     )[0]  # fmt: skip
     for axes, task in zip(panels, tasks, strict=True):
-        for place, line in enumerate(shown):
-            _draw(axes, place, line.scores(task), AFTER if line.label in marked else INK)
+        for place, (label, found) in enumerate(shown.items()):
+            _draw(axes, place, found.get(task, ()), AFTER if label in marked else INK)
         titled(axes, task, SEEDS if axes is panels[0] else "")
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-    panels[0].set_yticks(range(len(shown)), [line.label for line in shown])
+    panels[0].set_yticks(range(len(shown)), list(shown))
     panels[0].set_ylim(len(shown) - 0.5, -0.5)
-    for label, line in zip(panels[0].get_yticklabels(), shown, strict=True):
-        label.set_color(AFTER if line.label in marked else INK)
+    for tick, label in zip(panels[0].get_yticklabels(), shown, strict=True):
+        tick.set_color(AFTER if label in marked else INK)
     return figure
 
 

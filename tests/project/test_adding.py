@@ -158,7 +158,7 @@ def test_a_scale_is_the_best_on_held_out_rows_over_all_tasks() -> None:
         held_out = {"CoLA": (0.3, 0.7, 0.1, 0.2), "RTE": (0.1, 0.6, 0.65, 0.2)}[task]
         for scale, found in zip((0.25, 0.5, 0.75, 1.0), held_out, strict=True):
             made.append(_judgement(task, tasks, scale, found, scale / 2))
-    assert show(made, [each.asked for each in made], tasks).splitlines() == [
+    assert show(made, tasks).splitlines() == [
         "| folded | nothing added | own | sum | mean | scale searched |",
         "| --- | --- | --- | --- | --- | --- |",
         "| CoLA | 0.2000 | 0.8000 | 0.5000 | 0.2500 | 0.2500 |",
@@ -168,7 +168,7 @@ def test_a_scale_is_the_best_on_held_out_rows_over_all_tasks() -> None:
         "folded: 1 seeds; scales searched: 0.5",
     ]
     lacking = made[:-1]
-    rows = show(lacking, [each.asked for each in made], tasks).splitlines()
+    rows = show(lacking, tasks).splitlines()
     assert rows[3] == "| RTE | 0.2000 | 0.8000 |  | 0.2500 |  |"
     assert rows[-1] == "folded: 1 seeds; scales searched: none"
 

@@ -23,11 +23,10 @@ def benchmarks() -> Iterator[None]:
 
 
 def test_its_tables_are_those_of_the_results() -> None:
-    from evidence.results import read_runs
-    from page import all_tables, filled_in, read_speed
+    from page import all_tables, filled_in, read_figures
 
     text = PAGE.read_text(encoding="utf-8")
-    tables = all_tables(read_runs(RESULTS / "evidence.jsonl"), read_speed())
+    tables = all_tables(read_figures())
     assert filled_in(text, tables) == text, "python benchmarks/page.py writes it"
 
 
@@ -46,11 +45,10 @@ def test_a_table_takes_the_place_of_what_stood_between_its_comments() -> None:
 
 
 def test_its_pictures_are_those_that_the_results_give() -> None:
-    from evidence.results import read_runs
-    from page import all_figures, read_speed, shown_figures
+    from page import all_pictures, read_figures, shown_pictures
 
-    drawn = all_figures(read_runs(RESULTS / "evidence.jsonl"), read_speed())
-    shown = shown_figures(PAGE.read_text(encoding="utf-8"))
+    drawn = all_pictures(read_figures())
+    shown = shown_pictures(PAGE.read_text(encoding="utf-8"))
     assert set(shown) <= set(drawn)
     assert shown
     for name in shown:
