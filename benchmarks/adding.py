@@ -30,7 +30,10 @@ from transformers.utils import logging
 
 from sparsegrad_shared.errors import SparseGradError
 
-ADDED = ("folded", "folded-frozen", "folded-block", "adapter", "lora", "lora-thin")
+ADDED = (
+    *("folded", "folded-feedback", "folded-frozen", "folded-block", "adapter"),
+    *("lora", "lora-thin"),
+)
 
 
 def common_of(method: str, options: argparse.Namespace, tasks: Mapping[str, Task]) -> Common:

@@ -19,7 +19,7 @@ from .method import Method, Prepared, Setting
 from .peers import peer
 from .refreshed import refreshed, restarted
 from .soap import NEVER, fixed, soap
-from .sparse import RANK, sparse
+from .sparse import RANK, folded, sparse
 
 __all__ = [
     "COMPARED",
@@ -50,11 +50,16 @@ METHODS = {
         Method("meprop", meprop(), 1e-3),
         Method("meprop-feedback", meprop(error_feedback=True), 1e-3, rate_of="meprop"),
         Method("limit", plain.limit, 1e-3),
-        Method("reference", sparse(SparseGradConfig(engine="reference")), 1e-3, "role"),
-        Method("folded", sparse(SparseGradConfig(engine="folded")), 1e-3, "role"),
+        Method(
+            "reference",
+            sparse(SparseGradConfig(engine="reference", error_feedback=False)),
+            1e-3,
+            "role",
+        ),
+        Method("folded", folded, 1e-3, "role"),
         Method(
             "folded-feedback",
-            sparse(SparseGradConfig(engine="folded", error_feedback=True)),
+            sparse(SparseGradConfig(engine="folded")),
             1e-3,
             "role",
             rate_of="folded",
@@ -85,7 +90,7 @@ METHODS = {
 
 LORA = ("lora", "lora-thin", "dora")
 PEERS = (*LORA, "fourierft", "waveft", "shira", "super-tuning", "frod", "vera")
-OURS = ("folded", "folded-frozen", "adapter")
+OURS = ("folded", "folded-feedback", "folded-frozen", "adapter")
 COMPARED = ("regular", *PEERS, "meprop", *OURS)  # with one another, in quality and in cost
 
 

@@ -28,22 +28,20 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sparsegrad_client import Basis, SparseGradConfig
+from sparsegrad_client import Basis
 from sparsegrad_client.basis import GroupBasis
 from sparsegrad_client.layers import FoldedLinear, sparse_layers
 from sparsegrad_client.sparse_vector import SparseVector
 
 from .method import Prepared, Setting
-from .sparse import sparse
-
-_folded = sparse(SparseGradConfig(engine="folded", selection="dynamic"))
+from .sparse import folded
 
 
 def refreshed(every: int) -> Callable[[Setting], Prepared]:
     """`folded`, in a basis that is computed anew every so many steps from their gradients."""
 
     def prepare(setting: Setting) -> Prepared:
-        prepared = _folded(setting)
+        prepared = folded(setting)
         layers = folded_layers(setting.model)
         following = Following(layers)
 
@@ -63,7 +61,7 @@ def restarted(every: int) -> Callable[[Setting], Prepared]:
     """`folded`, whose moments begin anew every so many steps; the basis stays."""
 
     def prepare(setting: Setting) -> Prepared:
-        prepared = _folded(setting)
+        prepared = folded(setting)
         layers = folded_layers(setting.model)
         after_each(every, prepared.optimizer, lambda: forget(prepared.optimizer, layers))
         return prepared

@@ -18,11 +18,9 @@ from dataclasses import replace
 
 from torch.optim import AdamW, Optimizer
 
-from sparsegrad_client import SparseGradConfig
-
 from .method import Prepared, Setting
 from .plain import regular
-from .sparse import sparse
+from .sparse import folded
 
 NEVER = sys.maxsize  # steps, more than any run has
 
@@ -65,5 +63,4 @@ def soap(every: int) -> Callable[[Setting], Prepared]:
 
 def fixed(setting: Setting) -> Prepared:
     """`folded` at density 1, whatever the setting's: Adam on every coordinate."""
-    prepare = sparse(SparseGradConfig(engine="folded", selection="dynamic"))
-    return prepare(replace(setting, density=1.0))
+    return folded(replace(setting, density=1.0))

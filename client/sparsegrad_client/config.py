@@ -12,6 +12,7 @@ Engine = Literal["auto", "reference", "folded", "adapter"]
 ChosenSelection = Literal["dynamic", "frozen", "block"]
 Selection = Literal["auto", ChosenSelection]
 Accumulate = Literal["gradients", "selected"]
+ErrorFeedback = Literal["auto"] | bool
 
 DEFAULT_DENSITY = 0.01  # the paper's share of a layer's entries
 
@@ -44,6 +45,7 @@ class SparseGradConfig:
             one's, for the selection ``dynamic``: a small entry that always points the same way is
             kept in the end, where otherwise it never is. It costs the memory of one gradient a
             layer. (Karimireddy et al., 2019; for Adam, MicroAdam, Modoranu et al., 2024.)
+            ``auto``: wherever it can be. The paper has none.
         train_bias: whether the biases of the sparse layers train too.
         trainable: which parameters outside the sparse layers train: ``auto`` (the task head on
             top of a transformers backbone), or regular expressions that are searched for in
@@ -59,7 +61,7 @@ class SparseGradConfig:
     engine: Engine = "auto"
     selection: Selection = "auto"
     accumulate: Accumulate = "gradients"
-    error_feedback: bool = False
+    error_feedback: ErrorFeedback = "auto"
     train_bias: bool = False
     trainable: Literal["auto"] | tuple[str, ...] = "auto"
 
@@ -68,6 +70,10 @@ class SparseGradConfig:
         self._check_choice("engine", self.engine, get_args(Engine))
         self._check_choice("selection", self.selection, get_args(Selection))
         self._check_choice("accumulate", self.accumulate, get_args(Accumulate))
+        if not isinstance(self.error_feedback, bool) and self.error_feedback != "auto":
+            raise InvalidInput(
+                f"error_feedback: expected 'auto', True or False, got {self.error_feedback!r}"
+            )
         self._check_together()
         self._check_trainable()
 
@@ -99,13 +105,13 @@ class SparseGradConfig:
             )
         if self.accumulate == "selected":
             self._require_dynamic("accumulate='selected'", "nothing to select in a backward pass")
-            if self.error_feedback:
+            if self.error_feedback is True:
                 raise InvalidInput(
                     "error_feedback=True and accumulate='selected' contradict one another: what a "
                     "backward pass does not select is gone before the step; take "
                     "accumulate='gradients'"
                 )
-        if self.error_feedback:
+        if self.error_feedback is True:
             self._require_dynamic("error_feedback=True", "nothing over")
 
     def _require_dynamic(self, setting: str, left: str) -> None:
@@ -142,6 +148,13 @@ class SparseGradConfig:
     def wants_block(self) -> bool:
         """Whether these settings ask for a block, whatever the model is."""
         return self.selection == "block" or self.engine == "adapter" or self.block is not None
+
+    @property
+    def feeds_back(self) -> bool:
+        """Whether a dynamic selection has error feedback; what ``auto`` comes to."""
+        if self.error_feedback == "auto":
+            return self.accumulate == "gradients"
+        return self.error_feedback
 
     def entries_of(self, weights: int) -> int:
         """How many entries of a layer of `weights` (d_out × d_in) one step changes: at least one.

@@ -27,6 +27,8 @@ from sparsegrad_shared.errors import InvalidInput
         ({"accumulate": "selected", "block": (4, 4)}, "leaves nothing to select"),
         ({"accumulate": "selected", "selection": "frozen"}, "leaves nothing to select"),
         ({"accumulate": "selected", "engine": "adapter"}, "leaves nothing to select"),
+        ({"error_feedback": "always"}, "'auto', True or False, got 'always'"),
+        ({"error_feedback": 1}, "'auto', True or False, got 1"),
         ({"error_feedback": True, "block": (4, 4)}, "leaves nothing over"),
         ({"error_feedback": True, "selection": "frozen"}, "leaves nothing over"),
         ({"error_feedback": True, "engine": "adapter"}, "leaves nothing over"),
@@ -42,6 +44,21 @@ def test_settings_that_cannot_be_used_are_refused(settings: dict[str, object], s
 
 def test_the_default_is_the_papers_share() -> None:
     assert SparseGradConfig().entries_of(3072 * 768) == round(0.01 * 3072 * 768)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, True),
+        ({"error_feedback": True}, True),
+        ({"error_feedback": False}, False),
+        ({"accumulate": "selected"}, False),
+    ],
+)
+def test_error_feedback_is_given_where_a_step_sees_whole_gradients(
+    settings: dict[str, object], expected: bool
+) -> None:
+    assert SparseGradConfig(**settings).feeds_back is expected  # type: ignore[arg-type]
 
 
 def test_a_number_of_entries_is_the_same_for_every_layer() -> None:

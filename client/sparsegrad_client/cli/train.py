@@ -143,14 +143,16 @@ def train(
         ),
     ] = "auto",
     error_feedback: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--error-feedback",
-            help="Add what a step does not update of its gradient to the next one's. Better in our "
-            "runs, for the memory of one gradient a layer.",
+            "--error-feedback/--no-error-feedback",
+            help="Add what a step does not update of its gradient to the next one's: better in our "
+            "runs, for the memory of one gradient a layer. Unless said, wherever --selection "
+            "dynamic is taken.",
+            show_default=False,
             rich_help_panel="How",
         ),
-    ] = False,
+    ] = None,
     engine: Annotated[
         EngineChoice,
         typer.Option(
@@ -327,7 +329,7 @@ def _config(
     engine: Engine,
     selection: Selection,
     *,
-    error_feedback: bool,
+    error_feedback: bool | None,
 ) -> SparseGradConfig:
     """What was asked for; a contradiction is found before anything is loaded."""
     from ..config import SparseGradConfig
@@ -339,7 +341,7 @@ def _config(
         block=shape,
         engine=engine,
         selection=selection,
-        error_feedback=error_feedback,
+        error_feedback="auto" if error_feedback is None else error_feedback,
     )
 
 

@@ -138,7 +138,7 @@ class SparseGradLinear(nn.Module, ABC):
     @property
     def feeds_back(self) -> bool:
         """Whether what a step does not keep of its gradient is added to the next one's."""
-        return self.config.error_feedback and self.support is None
+        return self.config.feeds_back and self.support is None and self.entries < self.size
 
     def _watched_coordinates(self) -> Float[Tensor, "n_rows n_columns"]:
         """`coordinates` for the forward pass, so that backward passes select where they are to."""

@@ -17,7 +17,8 @@ from .plain import PlainLayer
 
 _LOG = logging.getLogger(__name__)
 
-# Bytes that a dynamic step needs beside the model, for each coordinate: the gradient in the basis.
+# Bytes that a dynamic step needs beside the model, for each coordinate of the gradient in the
+# basis. Error feedback holds as much once more.
 _GRADIENT_BYTES = 4
 _SHARE_OF_FREE_MEMORY = 0.8
 
@@ -75,7 +76,8 @@ def decide(
         if config.engine == "auto" and selection == "dynamic":
             if coarse:
                 return Choice("adapter", "block", f"{coarse}, where small steps are lost")
-            if _gradient_bytes(layers.values()) > _SHARE_OF_FREE_MEMORY * free_memory:
+            gradients = _gradient_bytes(layers.values()) * (2 if config.feeds_back else 1)
+            if gradients > _SHARE_OF_FREE_MEMORY * free_memory:
                 return Choice(
                     "adapter", "block", "the gradients of a dynamic selection would not fit"
                 )

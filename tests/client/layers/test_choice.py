@@ -37,6 +37,7 @@ def _quantised() -> dict[str, PlainLayer]:
         ({"selection": "frozen"}, _layers(), "folded", "frozen", "every weight takes"),
         ({"accumulate": "selected"}, _layers(), "folded", "dynamic", "every weight takes"),
         ({"error_feedback": True}, _layers(), "folded", "dynamic", "every weight takes"),
+        ({"error_feedback": False}, _layers(), "folded", "dynamic", "every weight takes"),
         ({"block": (2, 2)}, _layers(), "adapter", "block", "a block costs least"),
         ({"selection": "block"}, _layers(), "adapter", "block", "a block costs least"),
         ({"selection": "block"}, _layers(torch.float16), "adapter", "block", "a block costs"),
@@ -76,8 +77,11 @@ def test_gradients_that_would_not_fit_are_a_reason_for_a_block() -> None:
         return choice.engine, choice.selection
 
     assert decided(math.inf) == ("folded", "dynamic")
-    assert decided(2 * BYTES) == ("folded", "dynamic")
-    assert decided(BYTES) == ("adapter", "block")
+    # The gradients, and what steps leave of them.
+    assert decided(4 * BYTES) == ("folded", "dynamic")
+    assert decided(2 * BYTES) == ("adapter", "block")
+    assert decided(2 * BYTES, error_feedback=False) == ("folded", "dynamic")
+    assert decided(BYTES, error_feedback=False) == ("adapter", "block")
     assert "would not fit" in decide(SparseGradConfig(), _layers(), BYTES).reason
     # What was asked for is not second-guessed.
     assert decided(0, selection="dynamic") == ("folded", "dynamic")
