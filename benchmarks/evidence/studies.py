@@ -146,7 +146,7 @@ STUDIES = {
         ),
         Study(
             "transfer",
-            GLUE,
+            ("SST-2",),
             (
                 *(Row(f"basis of {name}", "folded", basis={"data": name}) for name in GLUE),
                 Row("of all three", "folded", basis={"data": JOINED.join(GLUE)}),
