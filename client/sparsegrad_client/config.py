@@ -44,8 +44,9 @@ class SparseGradConfig:
         error_feedback: whether what a step does not keep of its gradient is added to the next
             one's, for the selection ``dynamic``: a small entry that always points the same way is
             kept in the end, where otherwise it never is. It costs the memory of one gradient a
-            layer. (Karimireddy et al., 2019; for Adam, MicroAdam, Modoranu et al., 2024.)
-            ``auto``: wherever it can be. The paper has none.
+            layer, and more entries get their turn, and with it moments and a place in the adapter.
+            (Karimireddy et al., 2019; for Adam, MicroAdam, Modoranu et al., 2024.) ``auto``:
+            where it is possible, and on a GPU only if the memory will last. The paper has none.
         train_bias: whether the biases of the sparse layers train too.
         trainable: which parameters outside the sparse layers train: ``auto`` (the task head on
             top of a transformers backbone), or regular expressions that are searched for in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .adapter import AdapterLinear
 from .base import SparseGradLinear, require_sparse_layers, sparse_layers
-from .choice import Choice, choose
+from .choice import Choice, choose, settle_feedback
 from .folded import FoldedLinear
 from .reference import ReferenceLinear
 
@@ -21,5 +21,6 @@ __all__ = [
     "SparseGradLinear",
     "choose",
     "require_sparse_layers",
+    "settle_feedback",
     "sparse_layers",
 ]

@@ -1,11 +1,11 @@
-"""What ``auto`` means: the engine and the selection for a model, and why."""
+"""What ``auto`` means: the engine, the selection and error feedback for a model, and why."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -17,9 +17,11 @@ from .plain import PlainLayer
 
 _LOG = logging.getLogger(__name__)
 
-# Bytes that a dynamic step needs beside the model, for each coordinate of the gradient in the
-# basis. Error feedback holds as much once more.
+# Bytes that a dynamic step needs beside the model, for each coordinate: the gradient in the basis.
 _GRADIENT_BYTES = 4
+# And with error feedback, by which in the end nearly every entry gets its turn: what steps leave of
+# gradients, two moments, the change, and the positions of these (`MaskedAdam`, `SparseVector`).
+_FEEDBACK_BYTES = 4 + (2 * 4 + 8) + (4 + 8)
 _SHARE_OF_FREE_MEMORY = 0.8
 
 
@@ -76,8 +78,7 @@ def decide(
         if config.engine == "auto" and selection == "dynamic":
             if coarse:
                 return Choice("adapter", "block", f"{coarse}, where small steps are lost")
-            gradients = _gradient_bytes(layers.values()) * (2 if config.feeds_back else 1)
-            if gradients > _SHARE_OF_FREE_MEMORY * free_memory:
+            if not _fits(_GRADIENT_BYTES, layers.values(), free_memory):
                 return Choice(
                     "adapter", "block", "the gradients of a dynamic selection would not fit"
                 )
@@ -98,8 +99,28 @@ def decide(
     return Choice("folded", selection, "every weight takes small steps, and folding is exact")
 
 
-def _gradient_bytes(layers: Collection[PlainLayer]) -> int:
-    return _GRADIENT_BYTES * sum(layer.shape[0] * layer.shape[1] for layer in layers)
+def settle_feedback(
+    config: SparseGradConfig, layers: Mapping[str, PlainLayer], free_memory: float | None = None
+) -> SparseGradConfig:
+    """The config without error feedback, where that is left to us and would not fit; logs it.
+
+    Args:
+        config: what was asked for.
+        layers: the layers to replace, by path.
+        free_memory: bytes free on the layers' device; looked up when None.
+    """
+    if free_memory is None:
+        free_memory = _free_memory(next(iter(layers.values())).device)
+    needed = _GRADIENT_BYTES + _FEEDBACK_BYTES
+    if config.error_feedback != "auto" or _fits(needed, layers.values(), free_memory):
+        return config
+    _LOG.info("without error feedback, which would not fit; error_feedback=True insists")
+    return replace(config, error_feedback=False)
+
+
+def _fits(bytes_each: int, layers: Collection[PlainLayer], free_memory: float) -> bool:
+    coordinates = sum(layer.shape[0] * layer.shape[1] for layer in layers)
+    return bytes_each * coordinates <= _SHARE_OF_FREE_MEMORY * free_memory
 
 
 def _free_memory(device: torch.device) -> float:

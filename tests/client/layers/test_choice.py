@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sparsegrad_client.config import SparseGradConfig
-from sparsegrad_client.layers.choice import choose, decide
+from sparsegrad_client.layers.choice import choose, decide, settle_feedback
 from sparsegrad_client.layers.plain import PlainLayer, read_plain
 from sparsegrad_shared.errors import UnsupportedModel
 
@@ -77,15 +77,26 @@ def test_gradients_that_would_not_fit_are_a_reason_for_a_block() -> None:
         return choice.engine, choice.selection
 
     assert decided(math.inf) == ("folded", "dynamic")
-    # The gradients, and what steps leave of them.
-    assert decided(4 * BYTES) == ("folded", "dynamic")
-    assert decided(2 * BYTES) == ("adapter", "block")
-    assert decided(2 * BYTES, error_feedback=False) == ("folded", "dynamic")
-    assert decided(BYTES, error_feedback=False) == ("adapter", "block")
+    assert decided(2 * BYTES) == ("folded", "dynamic")
+    assert decided(BYTES) == ("adapter", "block")
     assert "would not fit" in decide(SparseGradConfig(), _layers(), BYTES).reason
     # What was asked for is not second-guessed.
     assert decided(0, selection="dynamic") == ("folded", "dynamic")
     assert decided(0, engine="folded") == ("folded", "dynamic")
+
+
+def test_error_feedback_that_would_not_fit_is_left_out_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    left, insists = SparseGradConfig(), SparseGradConfig(error_feedback=True)
+    # Gradients, and with feedback in the end eight times as much beside them.
+    assert settle_feedback(left, _layers(), 12 * BYTES) is left
+    assert settle_feedback(left, _layers()) is left  # main memory
+    assert settle_feedback(insists, _layers(), BYTES) is insists
+    with caplog.at_level(logging.INFO, logger="sparsegrad_client"):
+        settled = settle_feedback(left, _layers(), 11 * BYTES)
+    assert settled == SparseGradConfig(error_feedback=False)
+    assert "error_feedback=True insists" in caplog.text
 
 
 @pytest.mark.parametrize(
