@@ -4,10 +4,14 @@ Layout::
 
     indices  n, int64   flat positions in a matrix of r_out × r_in (row-major), rising, unique
     values   n          one value each
+
+Two classes hold one: `SparseVector` as it is, and `DenseVector` in full, where in time most
+entries are added to: growing a long sparse vector costs more than the step that it grows by.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +142,63 @@ class SparseVector(nn.Module):
             self.indices = self.indices.new_empty(indices.shape)
             self.values = self.values.new_empty(values.shape)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+class DenseVector(nn.Module):
+    """A `SparseVector` to all around it, held in full: an addition costs the entries it adds to.
+
+    Args:
+        size: length of the vector; indices are below it.
+        like: a tensor whose device and floating-point type the values take.
+    """
+
+    def __init__(self, size: int, like: Tensor) -> None:
+        super().__init__()
+        self.size = size
+        # No buffers: `DistributedDataParallel` would send them all before every forward pass.
+        self._values = like.new_zeros(size)
+        self._added = torch.zeros(size, dtype=torch.bool, device=like.device)
+
+    def __len__(self) -> int:
+        """How many entries were ever added to."""
+        return int(self._added.sum())
+
+    def __bool__(self) -> bool:
+        # A module is true whatever its length.
+        return True
+
+    @property
+    def entries(self) -> SparseEntries:
+        """The vector's entries as they stand; a copy."""
+        indices = self._added.nonzero().flatten()
+        return SparseEntries(indices, self._values[indices])
+
+    def add_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
+        """Add `values` at sorted, unique `indices`."""
+        self._values[indices] += values.to(self._values.dtype)
+        self._added[indices] = True
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DenseVector:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._values, self._added = fn(self._values), fn(self._added)
+        return self
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        entries = self.entries
+        destination[f"{prefix}indices"] = entries.indices
+        destination[f"{prefix}values"] = entries.values
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: object, **kwargs: object
+    ) -> None:
+        saved = SparseVector(self.size, like=self._values)
+        saved._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._values.zero_()
+        self._added.zero_()
+        self.add_(saved.indices, saved.values)
 
 
 def pack_indices(indices: Int64[Tensor, " n"], size: int) -> Int[Tensor, " n"]:

@@ -28,7 +28,7 @@ from sparsegrad_shared.errors import InvalidInput
 from ..basis import Basis, GroupBasis
 from ..config import ChosenSelection, SparseGradConfig
 from ..selection import check_finite, largest_entries
-from ..sparse_vector import SparseEntries
+from ..sparse_vector import DenseVector, SparseEntries, SparseVector
 from ..support import Entries, Support, block_of
 from .plain import PlainLayer, check_dtype
 from .sample import sample_of
@@ -139,6 +139,11 @@ class SparseGradLinear(nn.Module, ABC):
     def feeds_back(self) -> bool:
         """Whether what a step does not keep of its gradient is added to the next one's."""
         return self.config.feeds_back and self.support is None and self.entries < self.size
+
+    def _no_changes(self, like: Tensor) -> SparseVector | DenseVector:
+        """What holds the changes of W̃; with error feedback most entries change in time."""
+        vector = DenseVector if self.feeds_back else SparseVector
+        return vector(self.group.r_out * self.group.r_in, like=like)
 
     def _watched_coordinates(self) -> Float[Tensor, "n_rows n_columns"]:
         """`coordinates` for the forward pass, so that backward passes select where they are to."""

@@ -19,9 +19,9 @@ _LOG = logging.getLogger(__name__)
 
 # Bytes that a dynamic step needs beside the model, for each coordinate: the gradient in the basis.
 _GRADIENT_BYTES = 4
-# And with error feedback, by which in the end nearly every entry gets its turn: what steps leave of
-# gradients, two moments, the change, and the positions of these (`MaskedAdam`, `SparseVector`).
-_FEEDBACK_BYTES = 4 + (2 * 4 + 8) + (4 + 8)
+# And with error feedback: what steps leave of gradients and two moments (`MaskedAdam`), the change
+# and whether there is one (`DenseVector`).
+_FEEDBACK_BYTES = 4 + 2 * 4 + (4 + 1)
 _SHARE_OF_FREE_MEMORY = 0.8
 
 

@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from ..basis import Basis, GroupBasis
 from ..config import SparseGradConfig
-from ..sparse_vector import SparseEntries, SparseVector
+from ..sparse_vector import SparseEntries
 from ..support import Entries, Support
 from .base import SparseGradLinear
 from .plain import PlainLayer
@@ -127,7 +127,7 @@ class FoldedLinear(SparseGradLinear):
         plain.weight.requires_grad_(False)
         self.weight = plain.weight
         self.coordinates = CoordinateHandle(_zeros(self.weight, self.shape))
-        self.changes = SparseVector(self.group.r_out * self.group.r_in, like=plain.weight)
+        self.changes = self._no_changes(like=plain.weight)
 
     def _product(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x Wᵀ + b."""

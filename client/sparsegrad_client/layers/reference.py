@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..basis import Basis
 from ..config import SparseGradConfig
-from ..sparse_vector import SparseEntries, SparseVector
+from ..sparse_vector import SparseEntries
 from ..support import Entries, Support
 from .base import SparseGradLinear
 from .plain import PlainLayer
@@ -45,7 +45,7 @@ class ReferenceLinear(SparseGradLinear):
         self.coordinates = nn.Parameter(V.T @ W @ U)
         residual = None if self.part.is_full else W - V @ self.coordinates.detach() @ U.T
         self.register_buffer("residual", residual)
-        self.changes = SparseVector(self.group.r_out * self.group.r_in, like=plain.weight)
+        self.changes = self._no_changes(like=plain.weight)
 
     def _product(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """The output, x Wᵀ + b."""

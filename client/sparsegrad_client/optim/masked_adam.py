@@ -4,16 +4,21 @@ The rule is that of `torch.optim.SparseAdam`: an entry that a step does not keep
 and its moments, and the bias correction counts all steps. `masked_adam_reference` says it
 densely. Here moments exist for entries that were ever kept only.
 
-With error feedback a step selects from its gradient plus what the steps before it have left of
-theirs. `grad` holds that sum afterwards.
-
 State of each layer's coordinates::
 
     step        int       steps so far
     indices     n, int64  positions in W̃ that were ever kept, rising
     exp_avg     n         their first moments
     exp_avg_sq  n         their second moments
-    remainder   n_rows × n_columns  what steps have left of their gradients, with error feedback
+
+With error feedback a step selects from its gradient plus what the steps before it have left of
+theirs. `grad` holds that sum afterwards. In time most entries are kept by some step, so moments are
+held in full::
+
+    step        int                 steps so far
+    exp_avg     n_rows × n_columns  first moments, zero where no step has kept the entry
+    exp_avg_sq  n_rows × n_columns  second moments, likewise
+    remainder   n_rows × n_columns  what steps have left of their gradients
 """
 
 from __future__ import annotations
@@ -61,10 +66,12 @@ class MaskedAdam(torch.optim.Optimizer):
 
     def touched_entries(self) -> int:
         """How many entries have moments: those that any step has kept."""
+        states = [self.state[each] for each in self._layers if each in self.state]
         return sum(
-            self.state[coordinates]["indices"].numel()
-            for coordinates in self._layers
-            if coordinates in self.state
+            int(state["exp_avg_sq"].count_nonzero())
+            if "remainder" in state
+            else state["indices"].numel()
+            for state in states
         )
 
     @torch.no_grad()
@@ -113,25 +120,27 @@ class MaskedAdam(torch.optim.Optimizer):
             state["remainder"].copy_(gradient).view(-1)[indices] = 0
         # Under FSDP2 a rank holds, and steps, some rows of the block.
         indices, gradient = entries_here(gradient, indices)
-        union = unite(state["indices"], layer.positions_of(indices))
+        at = indices if layer.feeds_back else _grow(state, layer.positions_of(indices))
+        exp_avg, exp_avg_sq = state["exp_avg"].view(-1), state["exp_avg_sq"].view(-1)
         beta1, beta2 = group["betas"]
-        exp_avg = union.spread(state["exp_avg"])
-        exp_avg_sq = union.spread(state["exp_avg_sq"])
-        first = exp_avg[union.new_at].lerp_(gradient, 1 - beta1)
-        second = exp_avg_sq[union.new_at].lerp_(gradient.square(), 1 - beta2)
-        exp_avg[union.new_at], exp_avg_sq[union.new_at] = first, second
-        step = state["step"] + 1
-        state.update(step=step, indices=union.indices, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
+        first = exp_avg[at].lerp_(gradient, 1 - beta1)
+        second = exp_avg_sq[at].lerp_(gradient.square(), 1 - beta2)
+        exp_avg[at], exp_avg_sq[at] = first, second
+        step = state["step"] = state["step"] + 1
         size = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
         layer.add_entries_(indices, -size * first / (second.sqrt() + group["eps"]))
 
     def _new_state(self, layer: SparseGradLinear) -> dict[str, Any]:
         layer.check_support()
-        empty = part_here(layer.coordinates).new_empty(0)
         state: dict[str, Any] = self.state[layer.coordinates]
-        state.update(step=0, indices=empty.long(), exp_avg=empty, exp_avg_sq=empty.clone())
+        state["step"] = 0
+        coordinates = part_here(layer.coordinates)
         if layer.feeds_back:
-            state["remainder"] = empty.new_empty(layer.shape)
+            for name in ("exp_avg", "exp_avg_sq", "remainder"):
+                state[name] = coordinates.new_zeros(layer.shape)
+        else:
+            empty = coordinates.new_empty(0)
+            state.update(indices=empty.long(), exp_avg=empty, exp_avg_sq=empty.clone())
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -149,7 +158,17 @@ class MaskedAdam(torch.optim.Optimizer):
             state = state_dict["state"].get(key)
             if state is not None and parameter in self._layers:
                 _check_feedback(self._layers[parameter], saved="remainder" in state)
-                self.state[parameter]["indices"] = state["indices"].to(parameter.device).clone()
+                if "indices" in state:
+                    indices = state["indices"].to(parameter.device).clone()
+                    self.state[parameter]["indices"] = indices
+
+
+def _grow(state: dict[str, Any], positions: Int64[Tensor, " k"]) -> Int64[Tensor, " k"]:
+    """Give entries moments that have none; returns where the moments of these entries are."""
+    union = unite(state["indices"], positions)
+    exp_avg, exp_avg_sq = union.spread(state["exp_avg"]), union.spread(state["exp_avg_sq"])
+    state.update(indices=union.indices, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
+    return union.new_at
 
 
 def _check_feedback(layer: SparseGradLinear, *, saved: bool) -> None:

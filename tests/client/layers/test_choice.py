@@ -89,12 +89,12 @@ def test_error_feedback_that_would_not_fit_is_left_out_and_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     left, insists = SparseGradConfig(), SparseGradConfig(error_feedback=True)
-    # Gradients, and with feedback in the end eight times as much beside them.
-    assert settle_feedback(left, _layers(), 12 * BYTES) is left
+    # Gradients, and with feedback over four times as much beside them, in 80% of what is free.
+    assert settle_feedback(left, _layers(), 7 * BYTES) is left
     assert settle_feedback(left, _layers()) is left  # main memory
     assert settle_feedback(insists, _layers(), BYTES) is insists
     with caplog.at_level(logging.INFO, logger="sparsegrad_client"):
-        settled = settle_feedback(left, _layers(), 11 * BYTES)
+        settled = settle_feedback(left, _layers(), 6 * BYTES)
     assert settled == SparseGradConfig(error_feedback=False)
     assert "error_feedback=True insists" in caplog.text
 
