@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from sparsegrad_client.report.figures.style import AFTER, INK, MUTED, new_figure, styled, titled
 
 from .tables import Line
 
 ROW = 0.27  # inches, of a line
+LABEL = 9  # points, of a name beside a point
 SEEDS = "dots: seeds; line: their mean"
 
 
@@ -84,18 +86,15 @@ def gains(
         gridspec_kw={"left": 0.075, "right": 0.97, "bottom": 0.12, "top": 0.86, "wspace": 0.1},
     )  # fmt: skip
     for axes, kind in zip(panels, ("speed", "memory"), strict=True):
-        for line in lines:
-            mean, cost = line.average(tasks), costs.get(line.label)
-            if mean is None or cost is None:
-                continue
-            color = AFTER if line.label in marked else INK
-            where = getattr(cost, kind), mean
-            axes.plot(*where, "o", color=color, markersize=6)
-            axes.annotate(
-                line.label, where, xytext=(6, 3), textcoords="offset points", color=color,
-                fontsize=9,
-            )  # fmt: skip
+        places = {
+            line.label: (getattr(cost, kind), mean)
+            for line in lines
+            if (mean := line.average(tasks)) is not None and (cost := costs.get(line.label))
+        }
+        for label, place in places.items():
+            axes.plot(*place, "o", color=AFTER if label in marked else INK, markersize=6)
         axes.margins(0.13)
+        _label(axes, places, marked)
         axes.axvline(1, color=MUTED, linewidth=1)
     panels[0].set_ylabel(f"mean score on {', '.join(tasks)}")
     panels[0].set_xlabel("steps in the time of one of regular fine-tuning's")
@@ -103,3 +102,33 @@ def gains(
     titled(panels[0], "Quality and speed", "to the upper right is better")
     titled(panels[1], "Quality and memory", "to the upper left is better")
     return figure
+
+
+def _label(axes: Axes, places: Mapping[str, tuple[float, float]], marked: Sequence[str]) -> None:
+    """Name points, each beside its own, on the side that covers least of what is there."""
+    axes.autoscale_view()
+    pixels, frame = axes.figure.dpi / 72, axes.bbox
+    height = LABEL * pixels
+    points = axes.transData.transform(list(places.values()))
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in points]
+    # Beyond the frame there is room for nothing.
+    taken += [Bbox.from_bounds(x, frame.y0, 999, frame.height) for x in (frame.x0 - 999, frame.x1)]
+    for (label, place), (x, y) in zip(places.items(), points, strict=True):
+        width = 0.62 * height * len(label)
+        boxes = {
+            (ha, va): Bbox.from_bounds(left, bottom, width, height)
+            for va, bottom in (("bottom", y), ("top", y - height))
+            for ha, left in (("left", x + 6 * pixels), ("right", x - 6 * pixels - width))
+        }
+        best = min(boxes, key=lambda side: _covered(boxes[side], taken))
+        taken.append(boxes[best])
+        ha, va = best
+        axes.annotate(
+            label, place, xytext=(6 if ha == "left" else -6, 0), textcoords="offset points",
+            ha=ha, va=va, fontsize=LABEL, color=AFTER if label in marked else INK,
+        )  # fmt: skip
+
+
+def _covered(box: Bbox, taken: Sequence[Bbox]) -> float:
+    common = [each for other in taken if (each := Bbox.intersection(box, other)) is not None]
+    return sum(each.width * each.height for each in common)
