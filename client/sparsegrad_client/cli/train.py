@@ -147,8 +147,8 @@ def train(
         typer.Option(
             "--error-feedback/--no-error-feedback",
             help="Add what a step does not update of its gradient to the next one's: better in our "
-            "runs, for the memory of one gradient a layer. Unless said, wherever --selection "
-            "dynamic is taken.",
+            "runs, for more memory and a larger adapter. Unless said, wherever --selection dynamic "
+            "is taken and there is memory for it.",
             show_default=False,
             rich_help_panel="How",
         ),

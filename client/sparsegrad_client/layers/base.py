@@ -156,6 +156,11 @@ class SparseGradLinear(nn.Module, ABC):
     def delta(self) -> SparseEntries:
         """Every change of W̃ since the layer was made, by position."""
 
+    @property
+    def touched(self) -> int:
+        """How many entries `delta` has."""
+        return len(self.delta)
+
     @abstractmethod
     def dense_weight(self) -> Float[Tensor, "d_out d_in"]:
         """The weight in the original space as it stands; do not change it."""

@@ -162,6 +162,11 @@ class FoldedLinear(SparseGradLinear):
         """Every change of W̃ since the layer was made, by position."""
         return self.changes.entries
 
+    @property
+    def touched(self) -> int:
+        """How many entries `delta` has; counted without making it, since it is asked each step."""
+        return len(self.changes)
+
     def dense_weight(self) -> Float[Tensor, "d_out d_in"]:
         """W itself."""
         return self._matrix()

@@ -147,7 +147,7 @@ class Account:
                 head_lr=step.lrs[1] if len(step.lrs) > 1 else None,
                 memory=peak_memory(self._device),
                 updated=self._by_group(lambda layer: layer.entries),
-                touched=self._by_group(lambda layer: len(layer.delta)),
+                touched=self._by_group(lambda layer: layer.touched),
             )
         )
         sample = self._fit.step()

@@ -266,7 +266,7 @@ class _Run:
             selection=layers[0].selection,
             sparse_values=sum(layer.out_features * layer.in_features for layer in layers),
             entries=sum(layer.entries for layer in layers),
-            touched=sum(len(layer.delta) for layer in layers),
+            touched=sum(layer.touched for layer in layers),
             head_values=sum(parameter.numel() for parameter in other_parameters(model)),
             model_values=self.model_values,
             adapter_bytes=sum(folder_bytes(folder / ADAPTER_FOLDER) for folder in folders),

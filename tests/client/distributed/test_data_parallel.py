@@ -52,7 +52,7 @@ needs_forward_sync_buffers = pytest.mark.skipif(
 
 CONFIGS = {
     "folded": SparseGradConfig(density=0.05, engine="folded"),
-    "folded-feedback": SparseGradConfig(density=0.05, engine="folded", error_feedback=True),
+    "folded-paper": SparseGradConfig(density=0.05, engine="folded", error_feedback=False),
     "folded-block": SparseGradConfig(block=(6, 5), engine="folded", selection="block"),
     "reference": SparseGradConfig(density=0.05, engine="reference"),
     "adapter": SparseGradConfig(block=(6, 5), engine="adapter"),
