@@ -146,19 +146,36 @@ def test_gradient_norms_are_those_of_the_reference(engine: str, size: dict[str, 
 
 @cases
 def test_moments_exist_for_touched_entries_only(engine: str, size: dict[str, Any]) -> None:
-    model, steps = _sparse(engine, size), 3
-    optimizer = build_optimizer(model, lr=1e-2)
-    for seed in range(steps):
-        _backward(model, seed)
-        optimizer.step()
-        optimizer.zero_grad()
+    model, steps = _sparse(engine, size, error_feedback=False), 3
+    optimizer = _stepped(model, steps)
     layers = sparse_layers(model).values()
-    assert isinstance(optimizer, MaskedAdam)
     held = sum(_elements(optimizer.state[layer.coordinates]) for layer in layers)
     touched = sum(len(layer.delta) for layer in layers)
     assert held == 3 * touched  # a position and two moments each
     assert 0 < touched <= steps * sum(layer.entries for layer in layers)
     assert touched < sum(layer.group.r_out * layer.group.r_in for layer in layers)
+
+
+@pytest.mark.parametrize("engine", ["reference", "folded"])
+def test_with_error_feedback_moments_exist_for_all_and_count_where_a_step_kept(
+    engine: str,
+) -> None:
+    model = _sparse(engine, DYNAMIC)
+    optimizer = _stepped(model, 3)
+    layers = sparse_layers(model).values()
+    held = sum(_elements(optimizer.state[layer.coordinates]) for layer in layers)
+    assert held == 3 * sum(layer.size for layer in layers)  # two moments and a remainder each
+    assert optimizer.touched_entries() == sum(layer.touched for layer in layers) < held / 3
+
+
+def _stepped(model: nn.Module, steps: int) -> MaskedAdam:
+    optimizer = build_optimizer(model, lr=1e-2)
+    for seed in range(steps):
+        _backward(model, seed)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert isinstance(optimizer, MaskedAdam)
+    return optimizer
 
 
 def _elements(state: dict[str, Any]) -> int:
