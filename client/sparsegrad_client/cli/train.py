@@ -142,17 +142,16 @@ def train(
             rich_help_panel="How",
         ),
     ] = "auto",
-    error_feedback: Annotated[
-        bool | None,
+    no_error_feedback: Annotated[
+        bool,
         typer.Option(
-            "--error-feedback/--no-error-feedback",
-            help="Add what a step does not update of its gradient to the next one's: better in our "
-            "runs, for more memory and a larger adapter. Unless said, wherever --selection dynamic "
-            "is taken and there is memory for it.",
-            show_default=False,
+            "--no-error-feedback",
+            help="Forget what a step does not update of its gradient, as the paper does, instead "
+            "of adding it to the next one's: a smaller adapter, less memory, and worse in our "
+            "runs.",
             rich_help_panel="How",
         ),
-    ] = None,
+    ] = False,
     engine: Annotated[
         EngineChoice,
         typer.Option(
@@ -239,7 +238,7 @@ def train(
 
     if recalibrate_name is not None and not recalibrate:
         raise InvalidInput("--recalibrate-name says what --recalibrate publishes: give that too")
-    config = _config(density, entries, block, engine, selection, error_feedback=error_feedback)
+    config = _config(density, entries, block, engine, selection, no_error_feedback)
     data, judged = open_tables(model, dataset, eval_dataset)
     from ..bases import fetch_basis
     from ..training.fine_tuning import FineTuning, fine_tune
@@ -328,8 +327,7 @@ def _config(
     block: str | None,
     engine: Engine,
     selection: Selection,
-    *,
-    error_feedback: bool | None,
+    no_error_feedback: bool,
 ) -> SparseGradConfig:
     """What was asked for; a contradiction is found before anything is loaded."""
     from ..config import SparseGradConfig
@@ -341,7 +339,7 @@ def _config(
         block=shape,
         engine=engine,
         selection=selection,
-        error_feedback="auto" if error_feedback is None else error_feedback,
+        error_feedback=False if no_error_feedback else "auto",
     )
 
 

@@ -81,6 +81,12 @@ def test_a_basis_is_made_inspected_named_and_trained_with(
     config = json.loads((tmp_path / "out" / "merged" / "config.json").read_text())
     assert config["id2label"] == {"0": "bad", "1": "good"}
 
+    papers = on_server(*train, "--no-error-feedback", "--output", str(tmp_path / "papers"))
+    assert papers.returncode == 0, papers.stderr
+    ours, theirs = (read_adapter(tmp_path / name / "adapter") for name in ("out", "papers"))
+    assert ours.training == SparseGradConfig()
+    assert theirs.training == SparseGradConfig(error_feedback=False)
+
 
 def _check_record(folder: Path, results: dict[str, Any]) -> None:
     record = read_record(folder)
