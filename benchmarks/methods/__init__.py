@@ -59,7 +59,7 @@ METHODS = {
         Method("folded", folded, 1e-3, "role"),
         Method(
             "folded-feedback",
-            sparse(SparseGradConfig(engine="folded")),
+            sparse(SparseGradConfig(engine="folded", error_feedback=True)),
             1e-3,
             "role",
             rate_of="folded",
