@@ -3,6 +3,7 @@
     python benchmarks/study.py                          # all of them: a day on two cores
     python benchmarks/study.py quality --tasks SST-2    # one of them
     python benchmarks/study.py quality --tasks RTE --only lora folded   # some of its rows
+    python benchmarks/study.py instruct --seeds 1       # with the first seed alone
     python benchmarks/study.py --quick                  # a few rows: minutes, and says nothing
     python benchmarks/study.py --show                   # the tables of what there is
 
@@ -36,6 +37,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(STUDIES))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, help="only these of a study's")
     parser.add_argument("--only", nargs="+", metavar="ROW", help="only these rows, by their labels")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, choices=BUDGET.seeds, help="only these of them"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side")
     parser.add_argument("--results", type=Path, help="another file than the committed one")
     parser.add_argument("--quick", action="store_true", help="a few rows, into a file of its own")
@@ -66,7 +70,10 @@ def main() -> None:
     if not options.show:
         tasks = {name: _task(name, quick=options.quick) for name in TASKS}
         cells = [cell for study in studies for cell in study.cells(tasks)]
-        run_all(cells, results, tasks, QUICK if options.quick else BUDGET, options.jobs)
+        budget = QUICK if options.quick else BUDGET
+        if options.seeds:
+            budget = replace(budget, seeds=tuple(options.seeds))
+        run_all(cells, results, tasks, budget, options.jobs)
     runs = read_runs(results)
     for study in studies:
         print(f"\n{study.name}\n\n{table(study.lines(runs), study.tasks)}")

@@ -117,18 +117,21 @@ STUDIES = {
             "density",
             ("CoLA", "SST-2"),
             (
-                *_densities("folded", 0.001, 0.003, 0.01, 0.03, 0.1, 1.0),
+                *_densities("folded-feedback", 0.001, 0.01, 0.1),
+                Row("all entries", "folded-full"),
                 *_densities("meprop", 0.001, 0.01, 0.1),
-                *_densities("adapter", 0.003, 0.01, 0.03),
-                *_densities("lora-thin", 0.004, 0.01, 0.03, 0.1),
+                *_densities("lora-thin", 0.004, 0.01, 0.1),
             ),
         ),
         Study(
             "rank",
             ("CoLA", "SST-2"),
             (
-                *(Row(f"rank {rank}", "folded", basis={"rank": rank}) for rank in (48, 96, 192)),
-                Row("full", "folded"),
+                *(
+                    Row(f"rank {rank}", "folded-feedback", basis={"rank": rank})
+                    for rank in (48, 96, 192)
+                ),
+                Row("full", "folded-feedback"),
             ),
         ),
         Study(
@@ -176,8 +179,10 @@ STUDIES = {
             "share",
             ("CoLA", "SST-2"),
             (
-                Row("folded, a basis a role", "folded"),
-                Row("folded, a basis a layer", "folded", basis={"share": "layer"}),
+                Row("folded-feedback, a basis a role", "folded-feedback"),
+                Row(
+                    "folded-feedback, a basis a layer", "folded-feedback", basis={"share": "layer"}
+                ),
                 Row("adapter, a basis a role", "adapter", basis={"share": "role"}),
                 Row("adapter, a basis a layer", "adapter"),
             ),
