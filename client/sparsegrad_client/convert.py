@@ -16,7 +16,7 @@ from .calibration.batches import Batch
 from .calibration.ranks import Ranks
 from .config import ChosenSelection, SparseGradConfig
 from .fitting import block_shape, check_shape, missing_layer
-from .layers import ENGINES, choose, require_sparse_layers, settle_feedback, sparse_layers
+from .layers import ENGINES, choose, choose_feedback, require_sparse_layers, sparse_layers
 from .layers.plain import PlainLayer, is_linear, read_plain
 from .selection import largest_entries
 from .support import Entries, Support, block_of, most_energetic
@@ -125,7 +125,7 @@ def _convert(
     plain = {item.name: item.plain for item in replacements}
     choice = choose(config, plain)
     if choice.selection == "dynamic":
-        config = settle_feedback(config, plain)
+        config = choose_feedback(config, plain)
     _check_block(config, basis)
     supports = choose_supports(choice.selection, replacements)
 

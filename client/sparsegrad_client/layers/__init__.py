@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .adapter import AdapterLinear
 from .base import SparseGradLinear, require_sparse_layers, sparse_layers
-from .choice import Choice, choose, settle_feedback
+from .choice import Choice, choose, choose_feedback
 from .folded import FoldedLinear
 from .reference import ReferenceLinear
 
@@ -20,7 +20,7 @@ __all__ = [
     "ReferenceLinear",
     "SparseGradLinear",
     "choose",
+    "choose_feedback",
     "require_sparse_layers",
-    "settle_feedback",
     "sparse_layers",
 ]

@@ -99,22 +99,32 @@ def decide(
     return Choice("folded", selection, "every weight takes small steps, and folding is exact")
 
 
-def settle_feedback(
-    config: SparseGradConfig, layers: Mapping[str, PlainLayer], free_memory: float | None = None
-) -> SparseGradConfig:
-    """The config without error feedback, where that is left to us and would not fit; logs it.
+def choose_feedback(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> SparseGradConfig:
+    """The config, without error feedback where that is left to us and would not fit; logs it.
 
     Args:
         config: what was asked for.
         layers: the layers to replace, by path.
-        free_memory: bytes free on the layers' device; looked up when None.
     """
-    if free_memory is None:
-        free_memory = _free_memory(next(iter(layers.values())).device)
+    settled = decide_feedback(config, layers, _free_memory(next(iter(layers.values())).device))
+    if settled is not config:
+        _LOG.info("without error feedback, which would not fit; error_feedback=True insists")
+    return settled
+
+
+def decide_feedback(
+    config: SparseGradConfig, layers: Mapping[str, PlainLayer], free_memory: float
+) -> SparseGradConfig:
+    """`choose_feedback`, without a look at the machine.
+
+    Args:
+        config: see `choose_feedback`.
+        layers: see `choose_feedback`.
+        free_memory: bytes free on the layers' device.
+    """
     needed = _GRADIENT_BYTES + _FEEDBACK_BYTES
     if config.error_feedback != "auto" or _fits(needed, layers.values(), free_memory):
         return config
-    _LOG.info("without error feedback, which would not fit; error_feedback=True insists")
     return replace(config, error_feedback=False)
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from sparsegrad_client.config import SparseGradConfig
-from sparsegrad_client.layers.choice import choose, decide, settle_feedback
+from sparsegrad_client.layers import choice
+from sparsegrad_client.layers.choice import choose, choose_feedback, decide, decide_feedback
 from sparsegrad_client.layers.plain import PlainLayer, read_plain
 from sparsegrad_shared.errors import UnsupportedModel
 
@@ -65,16 +66,16 @@ def test_a_choice_and_its_reason(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.INFO, logger="sparsegrad_client"):
-        choice = choose(SparseGradConfig(**settings), layers)
-    assert (choice.engine, choice.selection) == (engine, selection)
-    assert reason in choice.reason
-    assert caplog.messages == [f"engine {engine}, selection {selection}: {choice.reason}"]
+        chosen = choose(SparseGradConfig(**settings), layers)
+    assert (chosen.engine, chosen.selection) == (engine, selection)
+    assert reason in chosen.reason
+    assert caplog.messages == [f"engine {engine}, selection {selection}: {chosen.reason}"]
 
 
 def test_gradients_that_would_not_fit_are_a_reason_for_a_block() -> None:
     def decided(free: float, **settings: Any) -> tuple[str, str]:
-        choice = decide(SparseGradConfig(**settings), _layers(), free)
-        return choice.engine, choice.selection
+        chosen = decide(SparseGradConfig(**settings), _layers(), free)
+        return chosen.engine, chosen.selection
 
     assert decided(math.inf) == ("folded", "dynamic")
     assert decided(2 * BYTES) == ("folded", "dynamic")
@@ -85,17 +86,23 @@ def test_gradients_that_would_not_fit_are_a_reason_for_a_block() -> None:
     assert decided(0, engine="folded") == ("folded", "dynamic")
 
 
-def test_error_feedback_that_would_not_fit_is_left_out_and_said(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_error_feedback_that_would_not_fit_is_left_out_unless_it_was_asked_for() -> None:
     left, insists = SparseGradConfig(), SparseGradConfig(error_feedback=True)
     # Gradients, and with feedback over four times as much beside them, in 80% of what is free.
-    assert settle_feedback(left, _layers(), 7 * BYTES) is left
-    assert settle_feedback(left, _layers()) is left  # main memory
-    assert settle_feedback(insists, _layers(), BYTES) is insists
+    assert decide_feedback(left, _layers(), 7 * BYTES) is left
+    assert decide_feedback(left, _layers(), 6 * BYTES) == SparseGradConfig(error_feedback=False)
+    assert decide_feedback(insists, _layers(), BYTES) is insists
+
+
+def test_error_feedback_that_is_left_out_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = SparseGradConfig()
     with caplog.at_level(logging.INFO, logger="sparsegrad_client"):
-        settled = settle_feedback(left, _layers(), 6 * BYTES)
-    assert settled == SparseGradConfig(error_feedback=False)
+        assert choose_feedback(config, _layers()) is config  # main memory
+        assert not caplog.messages
+        monkeypatch.setattr(choice, "_free_memory", lambda _: 6 * BYTES)
+        assert choose_feedback(config, _layers()) == SparseGradConfig(error_feedback=False)
     assert "error_feedback=True insists" in caplog.text
 
 
