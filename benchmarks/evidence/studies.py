@@ -161,8 +161,14 @@ STUDIES = {
             "normalize",
             ("CoLA", "SST-2"),
             (
-                Row("gradients as they are", "folded"),
-                Row("scaled to norm 1", "folded", basis={"normalize": "frobenius"}),
+                *(
+                    Row(label + suffix, method, basis={"normalize": scaling})
+                    for method, suffix in (("folded", ""), ("folded-feedback", ", error feedback"))
+                    for label, scaling in (
+                        ("gradients as they are", "none"),
+                        ("scaled to norm 1", "frobenius"),
+                    )
+                ),
             ),
         ),
         Study(
