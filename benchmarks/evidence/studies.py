@@ -23,6 +23,7 @@ from .tasks import GLUE, Task
 DENSITY = 0.01
 INSTRUCT_DENSITY = 0.0027  # the paper's for LLaMA
 
+NORMALIZED = {"normalize": "frobenius"}
 SELECTIONS = ("folded", "folded-frozen", "folded-block", "adapter")
 REFRESHED = (
     *("regular", "folded-full", "soap-fixed", "soap-100", "soap-10"),
@@ -115,7 +116,7 @@ STUDIES = {
         ),
         Study(
             "density",
-            ("CoLA", "SST-2"),
+            ("SST-2",),
             (
                 *_densities("folded-feedback", 0.001, 0.01, 0.1),
                 Row("all entries", "folded-full"),
@@ -159,16 +160,12 @@ STUDIES = {
         ),
         Study(
             "normalize",
-            ("CoLA", "SST-2"),
+            ("SST-2",),
             (
-                *(
-                    Row(label + suffix, method, basis={"normalize": scaling})
-                    for method, suffix in (("folded", ""), ("folded-feedback", ", error feedback"))
-                    for label, scaling in (
-                        ("gradients as they are", "none"),
-                        ("scaled to norm 1", "frobenius"),
-                    )
-                ),
+                Row("gradients as they are", "folded"),
+                Row("scaled to norm 1", "folded", basis=NORMALIZED),
+                Row("as they are, error feedback", "folded-feedback"),
+                Row("scaled to norm 1, error feedback", "folded-feedback", basis=NORMALIZED),
             ),
         ),
         Study(
