@@ -15,6 +15,7 @@ from sparsegrad_client.report.figures.style import AFTER, INK, MUTED, new_figure
 from .tables import Line
 
 ROW = 0.27  # inches, of a line
+LETTER = 0.0075  # of the width, of a line's name
 LABEL = 9  # points, of a name beside a point
 SEEDS = "dots: seeds; line: their mean"
 
@@ -37,7 +38,7 @@ def scores(lines: Mapping[str, Scores], tasks: Sequence[str], marked: Sequence[s
     panels = figure.subplots(
         1, len(tasks), sharey=True, squeeze=False,
         gridspec_kw={
-            "left": 0.2, "right": 0.985, "wspace": 0.08,
+            "left": max(0.2, 0.012 + LETTER * max(map(len, shown))), "right": 0.985, "wspace": 0.08,
             "bottom": 0.42 / height, "top": 1 - 0.55 / height,
         },
     )[0]  # fmt: skip
