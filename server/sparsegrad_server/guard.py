@@ -35,6 +35,8 @@ _HEADERS = {
     # An answer for programs needs nothing; a page says itself what it needs.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+# Whoever watches the server asks by its address, and learns no more than whether it is up.
+_PROBES = frozenset({"/livez", "/readyz"})
 _OF_ERRORS = ("allow", "content-range")  # headers that say what would have been right
 _ONLY_TLS = "max-age=31536000"  # seconds for which a browser does not come without TLS again
 
@@ -154,7 +156,8 @@ class Guard:
             await answer.refuse(InvalidInput(f"expected one Host header; {len(hosts)} came"))
             return
         host = _host(hosts[0] if hosts else "")
-        if "*" not in self._hosts and host not in self._hosts:
+        known = "*" in self._hosts or host in self._hosts or scope["path"] in _PROBES
+        if not known:
             # A page elsewhere may have its own name resolve to this address (DNS rebinding).
             await answer.refuse(
                 Forbidden(f"this server does not answer to the name {host[:100]!r}")

@@ -21,6 +21,10 @@ LEVELS_PER_DECADE = 20  # so a level is half a decibel, and a share known to 6%
 
 Extent = Annotated[int, Field(ge=1, le=MAX_EXTENT)]
 Count = Annotated[int, Field(ge=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+MeanCount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Curve = Field(min_length=1, max_length=128)
 
 
 class Spectrum(Answer):
@@ -35,12 +39,22 @@ class Spectrum(Answer):
         rank_99: columns that hold 99% of it.
     """
 
-    ranks: Several[int]
-    eigenvalues: Several[float]
-    energy: Several[float]
-    rank_50: int
-    rank_90: int
-    rank_99: int
+    ranks: Annotated[Several[Extent], Curve]
+    eigenvalues: Annotated[Several[Finite], Curve]
+    energy: Annotated[Several[Share], Curve]
+    rank_50: Extent
+    rank_90: Extent
+    rank_99: Extent
+
+    @model_validator(mode="after")
+    def _has_a_value_for_each_rank(self) -> Self:
+        found = len(self.ranks), len(self.eigenvalues), len(self.energy)
+        if len(set(found)) > 1:
+            raise ValueError(
+                f"expected as many eigenvalues and energies as ranks; got {found[0]} ranks, "
+                f"{found[1]} eigenvalues and {found[2]} energies"
+            )
+        return self
 
 
 class TopEntries(Answer):
@@ -52,17 +66,17 @@ class TopEntries(Answer):
         columns: mean count of columns that they touch.
     """
 
-    energy: float
-    rows: float
-    columns: float
+    energy: Share
+    rows: MeanCount
+    columns: MeanCount
 
 
 class BlockEnergy(Answer):
     """The share of ‖G‖² in the leading rows × columns of G̃."""
 
-    rows: int
-    columns: int
-    energy: float
+    rows: Extent
+    columns: Extent
+    energy: Share
 
 
 class SampledMatrix(Answer):
@@ -85,7 +99,7 @@ class SampledMatrix(Answer):
 
     rows: Extent
     columns: Extent
-    energy: float
+    energy: Share
     levels: bytes
     top: TopEntries
     top_by_rows: Several[Count]
@@ -143,12 +157,12 @@ class GroupReport(Answer):
     """
 
     name: Segment
-    held_out: int
-    density: float
+    held_out: Count
+    density: Share
     basis: TopEntries | None
     original: TopEntries | None
     blocks: Several[BlockEnergy]
-    frozen_support: float | None
+    frozen_support: Share | None
     spectrum_in: Spectrum
     spectrum_out: Spectrum
     sample: GradientSample | None = None

@@ -86,7 +86,12 @@ def test_a_method_that_a_path_has_not_is_a_problem_that_names_those_it_has(
 
 @pytest.mark.parametrize("host", ["evil.example", "", "127.0.0.1.evil.example", "[::1]:80"])
 def test_a_name_that_is_not_the_server_s_is_refused(team: httpx.Client, host: str) -> None:
-    assert_problem(team.get("/livez", headers={"Host": host}), 403)
+    assert_problem(team.get("/v1/bases", headers={"Host": host}), 403)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes_ask_by_whatever_name(team: httpx.Client, path: str) -> None:
+    assert team.get(path, headers={"Host": "10.1.2.3:8000"}).status_code == 200
 
 
 def test_what_nobody_foresaw_is_a_problem_that_tells_nothing_but_the_request(

@@ -128,3 +128,27 @@ def test_a_picture_that_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=message):
         matrix(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"ranks": (), "eigenvalues": (), "energy": ()}, "at least 1 item"),
+        ({"ranks": (1,)}, "expected as many eigenvalues and energies as ranks"),
+        ({"eigenvalues": (float("nan"),) * 128}, "finite number"),
+        ({"energy": (float("inf"),) * 128}, "finite number"),
+        ({"energy": (1.5,) * 128}, "less than or equal to 1"),
+        ({"rank_90": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_a_spectrum_that_cannot_be_drawn_is_refused(
+    changed: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Spectrum.model_validate(SPECTRUM.model_dump() | changed)
+
+
+def test_a_share_is_one_of_all() -> None:
+    for share in (float("nan"), -0.1, 1.1):
+        with pytest.raises(ValidationError):
+            TopEntries(energy=share, rows=1, columns=1)

@@ -21,10 +21,16 @@ NAME = "embedded"
 def ensure(session: Session, file: Path, now: datetime) -> None:
     """Have `file` hold an admin's token for every namespace: the one it has, or a new one.
 
-    The file is made with mode 0600, and a file that others could read is not trusted.
+    The file is made with mode 0600, and a file that others could read is not trusted. The tokens
+    before a new one are revoked: of a file that is lost or exposed nobody knows who has read it.
     """
     if _still_good(session, file, now):
         return
+    for row in tokens.every(session):
+        if row.name == NAME and row.namespace == EVERY_NAMESPACE:
+            tokens.revoke(session, row.id, now)
+    for left_over in file.parent.glob(f"{file.name}.*"):  # of a process that was killed below
+        left_over.unlink(missing_ok=True)
     token = tokens.create(session, NAME, EVERY_NAMESPACE, "admin", now)
     aside = file.with_name(f"{file.name}.{token.id}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

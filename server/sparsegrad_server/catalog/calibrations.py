@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from sparsegrad_shared.calibrations import (
     CalibrationList,
@@ -114,6 +114,10 @@ def unknown(calibration_id: str) -> UnknownCalibration:
     return UnknownCalibration(f"no calibration {calibration_id!r}: start one first")
 
 
+# A manifest may be megabytes: who shows many calibrations, or one many times, does without.
+WITHOUT_MANIFEST = defer(CalibrationRow.manifest)
+
+
 def manifest_of(row: CalibrationRow) -> CalibrationManifest:
     """What the client said when it opened the calibration."""
     return CalibrationManifest.model_validate_json(row.manifest)
@@ -201,6 +205,7 @@ def find(
     found = list(
         session.scalars(
             select(CalibrationRow)
+            .options(WITHOUT_MANIFEST)
             .where(visible, *_conditions(query, now))
             .order_by(CalibrationRow.created.desc(), CalibrationRow.id)
             .limit(query.limit + 1)

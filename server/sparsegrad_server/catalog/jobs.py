@@ -13,6 +13,7 @@ from sparsegrad_shared.errors import Problem, UnknownJob
 from sparsegrad_shared.jobs import JobState, JobStatus
 
 from . import namespaces, paging
+from .calibrations import WITHOUT_MANIFEST
 from .tables import CalibrationRow, JobRow, VersionRow
 
 
@@ -23,7 +24,11 @@ def get(session: Session, job_id: str) -> tuple[JobRow, CalibrationRow]:
         UnknownJob: when there is no job of that id.
     """
     job = session.get(JobRow, job_id)
-    calibration = None if job is None else session.get(CalibrationRow, job.calibration_id)
+    calibration = (
+        None
+        if job is None
+        else session.get(CalibrationRow, job.calibration_id, options=[WITHOUT_MANIFEST])
+    )
     if job is None or calibration is None:
         raise unknown(job_id)
     return job, calibration
@@ -56,6 +61,7 @@ def find(
         conditions.append(paging.after((JobRow.created, True, created), (JobRow.id, False, job_id)))
     selected = (
         select(JobRow, CalibrationRow)
+        .options(WITHOUT_MANIFEST)
         .join(CalibrationRow, CalibrationRow.id == JobRow.calibration_id)
         .where(*conditions)
         .order_by(JobRow.created.desc(), JobRow.id)

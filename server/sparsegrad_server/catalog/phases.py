@@ -8,11 +8,15 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from .inserting import insert_if_absent
-from .tables import JobRow, PhaseRow
+from .tables import LONGEST, JobRow, PhaseRow
 
 
 def enter(session: Session, job: JobRow, phase: str, now: datetime) -> None:
-    """Have a leased job be in a phase; the one before it, if there was one, has ended."""
+    """Have a leased job be in a phase; the one before it, if there was one, has ended.
+
+    A long one, of many groups at once, is cut off.
+    """
+    phase = phase if len(phase) <= LONGEST else f"{phase[: LONGEST - 1]}…"
     if phase == job.phase:
         return
     if job.phase_began is not None:

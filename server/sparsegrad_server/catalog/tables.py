@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+LONGEST = 500  # characters of a text that is not said to be long
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A point in time, always with its zone: SQLite forgets it, so it is put back on reading."""
@@ -40,7 +42,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Table(DeclarativeBase):
     """The base of all tables."""
 
-    type_annotation_map = {datetime: UtcDateTime, int: BigInteger, str: String(500)}  # noqa: RUF012
+    type_annotation_map = {datetime: UtcDateTime, int: BigInteger, str: String(LONGEST)}  # noqa: RUF012
 
 
 class NamespaceRow(Table):

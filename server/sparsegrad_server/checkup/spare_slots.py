@@ -63,11 +63,19 @@ def _rows(parts: Parts, name: str, age: Age) -> tuple[dict[Slot, GradientForm | 
     """The form of each slot that has a row, None while it is written; and the slots of the dead."""
     forms: dict[Slot, GradientForm | None] = {}
     dead = set()
+    # Not whole rows: there may be a hundred thousand, each with a header of 64 KiB.
+    of_calibration = select(
+        GradientRow.group,
+        GradientRow.index,
+        GradientRow.state,
+        GradientRow.form,
+        GradientRow.reserved_until,
+    ).where(GradientRow.calibration_id == name)
     with parts.catalog.reading() as session:
-        for row in session.scalars(select(GradientRow).where(GradientRow.calibration_id == name)):
-            slot = Slot(name, row.group, row.index)
-            forms[slot] = row.form if row.state == "stored" else None  # type: ignore[assignment]
-            if row.state == "writing" and age.is_over(row.reserved_until):
+        for group, index, state, form, reserved_until in session.execute(of_calibration):
+            slot = Slot(name, group, index)
+            forms[slot] = form if state == "stored" else None  # type: ignore[assignment]
+            if state == "writing" and age.is_over(reserved_until):
                 dead.add(slot)
     return forms, dead
 

@@ -76,6 +76,23 @@ def scaled(array: NDArray[Any], shape: tuple[int, ...], name: str) -> Scaled:
     return Scaled(np.ldexp(values, -exponent), exponent)
 
 
+def weight_of(scaled_energy: float, exponent: int) -> float:
+    """4**exponent: ‖array‖² is so many times that of what `scaled` made of it.
+
+    Args:
+        scaled_energy: ‖values‖², where `values` are the scaled ones.
+        exponent: theirs.
+
+    Raises:
+        NonFiniteGradient: ‖array‖² is not finite.
+    """
+    with np.errstate(over="ignore"):
+        weight = float(np.ldexp(1.0, 2 * exponent))
+    if scaled_energy > 0 and not np.isfinite(weight * scaled_energy):
+        raise NonFiniteGradient("expected a gradient of finite norm, got one whose ‖G‖² is not")
+    return weight
+
+
 def squared_norm(array: FloatArray) -> float:
     """‖array‖² of a matrix: rows in its own precision, their sum in float64."""
     return float(np.vecdot(array, array).sum(dtype=np.float64))

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsegrad_shared.calibrations import Normalization
-from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient, ShapeMismatch
+from sparsegrad_shared.errors import InvalidInput, ShapeMismatch
 
-from .arrays import Float64Array, FloatArray, scaled, squared_norm, working_precision
+from .arrays import Float64Array, FloatArray, scaled, squared_norm, weight_of, working_precision
 from .panels import add_symmetrized, mirrored
 from .sums import checked_sums
 from .tiles import Product, add_products, product
@@ -224,14 +224,10 @@ class GramMatrices:
 
     def _admit(self, scaled_energy: float, exponent: int) -> float:
         """Count a gradient of ‖G‖² = scaled_energy · 4**exponent; the weight of its product."""
-        with np.errstate(over="ignore"):
-            scale = float(np.ldexp(1.0, 2 * exponent))
-        energy = scaled_energy * scale if scaled_energy > 0 else 0.0
-        if not np.isfinite(energy):
-            raise NonFiniteGradient("expected a gradient of finite norm, got one whose ‖G‖² is not")
+        scale = weight_of(scaled_energy, exponent)
         if scaled_energy <= 0:
             self.zero_count += 1
             return 0.0
         self.count += 1
-        self.energy += energy
+        self.energy += scaled_energy * scale
         return 1.0 / scaled_energy if self.normalize == "frobenius" else scale

@@ -22,7 +22,7 @@ from sparsegrad_shared.report import (
     TopEntries,
 )
 
-from .arrays import FloatArray, scaled, squared_norm
+from .arrays import FloatArray, scaled, squared_norm, weight_of
 from .largest import Largest, Mask
 from .sample import sampled
 
@@ -77,13 +77,13 @@ class HeldOutReport:
 
         Raises:
             ShapeMismatch: it has another shape or data type.
-            NonFiniteGradient: it holds NaN or infinity.
+            NonFiniteGradient: it holds NaN or infinity, or its ‖G‖² is not finite.
         """
         values, exponent = scaled(G, (len(self._V), len(self._U)), "G")
         energy = squared_norm(values)
-        if energy == 0:
+        weight = weight_of(energy, exponent)
+        if weight * energy == 0:  # zero, or so small that its square is
             return
-        weight = float(np.ldexp(1.0, 2 * exponent))
         original = np.square(values)
         entries = np.square(in_basis(values, self._U, self._V))
         self._count += 1

@@ -109,9 +109,7 @@ def claim(session: Session, worker: str, now: datetime, duration: timedelta) -> 
             _end_exhausted(session, row, now)
             session.flush()
             continue
-        if row.state == "leased":
-            lost = f"worker {row.worker} was lost while {row.phase!r}: its lease ran out"
-            say(session, row, "warning", lost, now)
+        _end_lapsed_leases(session, row.calibration_id, now)
         row.state = "leased"
         row.worker = worker
         row.fence += 1
@@ -124,6 +122,22 @@ def claim(session: Session, worker: str, now: datetime, duration: timedelta) -> 
         kind: JobKind = "publish" if row.kind == "publish" else "accumulate"
         return Lease(row.id, row.calibration_id, kind, worker, row.fence)
     return None
+
+
+def _end_lapsed_leases(session: Session, calibration_id: str, now: datetime) -> None:
+    """Queue the calibration's jobs whose leases ran out.
+
+    A worker that was stopped for a while may yet wake, and hold its job on beside another one.
+    """
+    lapsed = select(JobRow).where(
+        JobRow.calibration_id == calibration_id,
+        JobRow.state == "leased",
+        JobRow.leased_until <= now,
+    )
+    for row in session.scalars(lapsed):
+        lost = f"worker {row.worker} was lost while {row.phase!r}: its lease ran out"
+        say(session, row, "warning", lost, now)
+        _give_back(row, now)
 
 
 def held(session: Session, lease: Lease) -> JobRow:

@@ -173,6 +173,7 @@ def _listed(session: Session, rows: list[CalibrationRow], now: datetime) -> list
     listed = []
     for row in rows:
         manifest = calibrations.manifest_of(row)
+        session.expire(row, ["manifest"])  # megabytes, of as many as a page has
         stored, size = held.get(row.id, (0, 0))
         listed.append(
             Listed(

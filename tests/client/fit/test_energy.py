@@ -63,8 +63,8 @@ def test_shares_are_those_of_the_servers_report(ranks: tuple[int, int]) -> None:
     judged = HeldOutReport(U.numpy(), V.numpy(), density=density)
     for G in gradients:
         judged.add(G.numpy())
-    none = Spectrum(ranks=(), eigenvalues=(), energy=(), rank_50=1, rank_90=1, rank_99=1)
-    report = judged.report("up", none, none)
+    flat = Spectrum(ranks=(1,), eigenvalues=(1,), energy=(1,), rank_50=1, rank_90=1, rank_99=1)
+    report = judged.report("up", flat, flat)
     found = [energy_of(G, V.T @ G @ U, round(density * G.numel())) for G in gradients]
     total = total_of(energy for energy in found if energy)
     assert report.basis is not None

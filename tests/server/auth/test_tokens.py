@@ -125,6 +125,8 @@ def test_an_embedded_token_that_is_not_to_be_trusted_is_made_anew(
     file = tmp_path / "embedded.token"
     embedded.ensure(session, file, NOW)
     secret = file.read_text()
+    left_over = file.with_name(f"{file.name}.tok-killed")
+    left_over.write_text("a secret")
     match spoil:
         case "readable":
             file.chmod(0o644)
@@ -136,3 +138,6 @@ def test_an_embedded_token_that_is_not_to_be_trusted_is_made_anew(
     assert file.read_text() != secret
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert tokens.verify(session, file.read_text(), NOW).scope == "admin"
+    with pytest.raises(Unauthenticated, match="revoked"):
+        tokens.verify(session, secret, NOW)
+    assert not left_over.exists()

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from support.workbench import group_of, manifest_of
 
 from sparsegrad_server.catalog import Catalog, calibrations
-from sparsegrad_server.catalog.tables import PhaseRow
+from sparsegrad_server.catalog.tables import LONGEST, JobRow, PhaseRow
 from sparsegrad_server.jobs import queue
 from sparsegrad_server.jobs.queue import Lease
 from sparsegrad_shared.errors import ServerFault
@@ -60,6 +60,20 @@ def test_a_phase_is_counted_with_its_seconds_once_the_next_one_begins(
     with catalog.writing() as session:
         queue.complete(session, lease, after(10))
     assert phases(catalog) == {"summing": (2, 8.0), "solving": (1, 1.0)}
+
+
+def test_the_phase_of_many_groups_at_once_is_cut_off_and_still_counted(
+    catalog: Catalog, lease: Lease
+) -> None:
+    groups = "; ".join(f"solving U and V of {'up' * 50}.{number}" for number in range(16))
+    say(catalog, lease, f"computing 16 groups at once: {groups}", 1)
+    say(catalog, lease, f"computing 16 groups at once: {groups}", 2)
+    with catalog.reading() as session:
+        shown = session.scalars(select(JobRow.phase)).one()
+    assert len(shown) == LONGEST
+    assert f"computing 16 groups at once: {groups}".startswith(shown.removesuffix("…"))
+    say(catalog, lease, "publishing", 4)
+    assert phases(catalog) == {"computing": (1, 3.0)}
 
 
 def test_a_phase_that_was_given_back_or_failed_is_not_counted(

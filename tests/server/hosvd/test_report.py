@@ -99,3 +99,15 @@ def test_bad_input_is_refused() -> None:
         report.add(np.full((3, 3), np.nan))
     with pytest.raises(ShapeMismatch):
         report.add(np.ones((2, 3)))
+
+
+def test_a_gradient_whose_square_is_not_finite_is_refused() -> None:
+    report = HeldOutReport(np.eye(3), np.eye(3))
+    with pytest.raises(NonFiniteGradient, match="finite norm"):
+        report.add(np.full((3, 3), 1e200))
+
+
+def test_a_gradient_whose_square_is_zero_says_nothing() -> None:
+    found = judged([np.full((3, 3), 1e-200)], np.eye(3), np.eye(3))
+    assert found.held_out == 0
+    assert found.basis is None

@@ -116,6 +116,25 @@ def test_publication_goes_first_but_never_beside_another_job_of_its_calibration(
     assert third.kind == "publish"
 
 
+def test_a_worker_that_wakes_does_not_hold_its_job_on_beside_another_of_its_calibration(
+    catalog: Catalog,
+) -> None:
+    calibration = opened(catalog)
+    with catalog.writing() as session:
+        queue.request_accumulation(session, calibration, START)
+    stopped = claimed(catalog, START, "a")
+    assert stopped is not None
+    later = START + LEASE
+    with catalog.writing() as session:
+        queue.enqueue_publish(session, calibration, later)
+    publishing = claimed(catalog, later, "b")
+    assert publishing is not None
+    assert publishing.kind == "publish"
+    with pytest.raises(LeaseLost), catalog.writing() as session:
+        queue.extend(session, stopped, later, LEASE)
+    assert claimed(catalog, later, "c") is None
+
+
 def test_a_lease_that_ran_out_goes_to_another_worker_and_the_first_may_not_write(
     catalog: Catalog,
 ) -> None:
