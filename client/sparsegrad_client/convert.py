@@ -16,8 +16,9 @@ from .calibration.batches import Batch
 from .calibration.ranks import Ranks
 from .config import ChosenSelection, SparseGradConfig
 from .fitting import block_shape, check_shape, missing_layer
-from .layers import ENGINES, choose, choose_feedback, require_sparse_layers, sparse_layers
+from .layers import ENGINES, choose, choose_feedback, require_sparse_layers, room_for, sparse_layers
 from .layers.plain import PlainLayer, is_linear, read_plain
+from .left_out import leave_out
 from .selection import largest_entries
 from .support import Entries, Support, block_of, most_energetic
 from .trainable import trainable_names
@@ -123,9 +124,11 @@ def _convert(
     trainable = trainable_names(model, config.trainable, replaced)
 
     plain = {item.name: item.plain for item in replacements}
-    choice = choose(config, plain)
+    bases = [basis.group_of(name) for name in plain]
+    room = room_for(model, sum(group.r_out * group.r_in for group in bases))
+    choice = choose(config, plain, room)
     if choice.selection == "dynamic":
-        config = choose_feedback(config, plain)
+        config = choose_feedback(config, room)
     _check_block(config, basis)
     supports = choose_supports(choice.selection, replacements)
 
@@ -214,6 +217,7 @@ def merge(model: nn.Module) -> nn.Module:
     """
     for layer in require_sparse_layers(model).values():
         replace_module(model, layer, layer.merged())
+    leave_out(model, set())  # of a `Trainer`'s checkpoints, when it did not come to its end
     return model
 
 

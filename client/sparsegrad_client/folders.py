@@ -29,7 +29,7 @@ def new_folder(path: Path, *, replacing: Collection[str] = ()) -> Iterator[Path]
         InvalidInput: when something else stands at `path`.
         OSError: when the disk refuses.
     """
-    path = path.absolute()
+    path = path.resolve()  # a link to a folder stays, and the folder is replaced
     check_replaceable(path, replacing)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")

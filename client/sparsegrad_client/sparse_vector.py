@@ -11,7 +11,7 @@ entries are added to: growing a long sparse vector costs more than the step that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,6 +131,8 @@ class SparseVector(nn.Module):
         }
         saved = [state_dict[key] for key in empty if key in state_dict]
         if len(saved) < len(empty) and not any(tensor.numel() for tensor in saved):
+            if not _has_owner(state_dict, prefix):  # a part of a model, and of another part
+                return
             # Tools that write shared memory once (Accelerate) take empty tensors for shared ones,
             # and leave them out of a checkpoint.
             state_dict.update(empty)
@@ -173,6 +175,18 @@ class DenseVector(nn.Module):
         indices = self._added.nonzero().flatten()
         return SparseEntries(indices, self._values[indices])
 
+    # `torch.distributed.checkpoint` looks up what a state dict names.
+
+    @property
+    def indices(self) -> Int64[Tensor, " n"]:
+        """Those of `entries`."""
+        return self.entries.indices
+
+    @property
+    def values(self) -> Float[Tensor, " n"]:
+        """Those of `entries`."""
+        return self.entries.values
+
     def add_(self, indices: Int64[Tensor, " k"], values: Float[Tensor, " k"]) -> None:
         """Add `values` at sorted, unique `indices`."""
         self._values[indices] += values.to(self._values.dtype)
@@ -194,11 +208,19 @@ class DenseVector(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: object, **kwargs: object
     ) -> None:
+        if not _has_owner(state_dict, prefix):
+            return
         saved = SparseVector(self.size, like=self._values)
         saved._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._values.zero_()
         self._added.zero_()
         self.add_(saved.indices, saved.values)
+
+
+def _has_owner(state_dict: Mapping[str, Any], prefix: str) -> bool:
+    """Whether there is anything of the layer that owns the vector at `prefix`."""
+    owner = prefix[: prefix.rstrip(".").rfind(".") + 1]
+    return any(key.startswith(owner) for key in state_dict)
 
 
 def pack_indices(indices: Int64[Tensor, " n"], size: int) -> Int[Tensor, " n"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import datasets
 
@@ -70,20 +71,14 @@ def class_names(table: Table, label: str) -> tuple[str, ...]:
     """
     feature = table.rows.features[label]
     if isinstance(feature, datasets.ClassLabel):
+        _check_labelled(table, label)
         return tuple(feature.names)
     if not _is_text(table, label) and not str(getattr(feature, "dtype", "")).startswith(_WHOLE):
         raise InvalidInput(
             f"label column {label!r} of data set {table.id}: expected text or whole numbers, "
             f"got {feature}"
         )
-    values = set(table.rows.unique(label))
-    if None in values:
-        raise InvalidInput(f"label column {label!r} of data set {table.id} has missing values")
-    if any(isinstance(value, int) and value < 0 for value in values):
-        raise InvalidInput(
-            f"label column {label!r} of data set {table.id} has negative labels: "
-            "is this a test split without labels?"
-        )
+    values = _check_labelled(table, label)
     if not 2 <= len(values) <= MAX_CLASSES:
         raise InvalidInput(
             f"label column {label!r} of data set {table.id} has {len(values)} classes; "
@@ -102,18 +97,36 @@ def class_ids(table: Table, label: str, names: Sequence[str]) -> list[int]:
     """Each row's class as an index into `names`.
 
     Raises:
-        InvalidInput: when a class is not one of `names`.
+        InvalidInput: when a class is not one of `names`, or a row has none.
     """
-    if isinstance(table.rows.features[label], datasets.ClassLabel):
-        return [int(value) for value in table.rows[label]]
+    values = _check_labelled(table, label)
     index = {name: position for position, name in enumerate(names)}
-    unknown = {str(value) for value in table.rows.unique(label)} - set(index)
+    feature = table.rows.features[label]
+    # Where the training data had numbers for classes, these are the same numbers.
+    if isinstance(feature, datasets.ClassLabel) and set(names) != set(map(str, range(len(names)))):
+        called = {value: feature.int2str(value) for value in values}
+    else:
+        called = {value: str(value) for value in values}
+    unknown = set(called.values()) - set(index)
     if unknown:
         raise InvalidInput(
             f"data set {table.id} has class {min(unknown)!r}, which is not among those of "
             f"the training data: {', '.join(names)}"
         )
-    return [index[str(value)] for value in table.rows[label]]
+    return [index[called[value]] for value in table.rows[label]]
+
+
+def _check_labelled(table: Table, label: str) -> set[Any]:
+    """The different labels, each row having one."""
+    values = set(table.rows.unique(label))
+    if None in values:
+        raise InvalidInput(f"label column {label!r} of data set {table.id} has missing values")
+    if any(isinstance(value, int) and value < 0 for value in values):
+        raise InvalidInput(
+            f"label column {label!r} of data set {table.id} has negative labels: "
+            "is this a test split without labels?"
+        )
+    return values
 
 
 def _is_text(table: Table, name: str) -> bool:

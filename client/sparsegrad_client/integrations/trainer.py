@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from torch import distributed, nn
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState
+from transformers import TrainerCallback, TrainerControl, TrainerState
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.training_args import TrainingArguments
@@ -36,6 +36,7 @@ from ..adapters import save_adapter
 from ..fit import BasisFit, Energy
 from ..fit.basis_fit import EVERY
 from ..layers import require_sparse_layers
+from ..left_out import leave_out
 from ..optim import MaskedAdam
 from .foundation import Foundation, frozen_names
 
@@ -148,10 +149,7 @@ class SparseGradCallback(TrainerCallback, ExportableState):
         _save_adapter(model, args, state, ".")
 
     def _leave_out(self, model: nn.Module, frozen: set[str]) -> None:
-        # A model of another kind is saved by the Trainer itself, whole.
-        if isinstance(model, PreTrainedModel):
-            before = set(model._keys_to_ignore_on_save or ()) - self._frozen
-            model._keys_to_ignore_on_save = before | frozen
+        leave_out(model, frozen)
         self._frozen = frozen
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .adapter import AdapterLinear
 from .base import SparseGradLinear, require_sparse_layers, sparse_layers
-from .choice import Choice, choose, choose_feedback
+from .choice import Choice, choose, choose_feedback, room_for
 from .folded import FoldedLinear
 from .reference import ReferenceLinear
 
@@ -22,5 +22,6 @@ __all__ = [
     "choose",
     "choose_feedback",
     "require_sparse_layers",
+    "room_for",
     "sparse_layers",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from torch import nn
 
 from sparsegrad_shared.errors import UnsupportedModel
 
@@ -22,7 +23,7 @@ _GRADIENT_BYTES = 4
 # And with error feedback: what steps leave of gradients and two moments (`MaskedAdam`), the change
 # and whether there is one (`DenseVector`).
 _FEEDBACK_BYTES = 4 + 2 * 4 + (4 + 1)
-_SHARE_OF_FREE_MEMORY = 0.8
+_SHARE_OF_ROOM = 0.8
 
 
 @dataclass(frozen=True)
@@ -40,35 +41,26 @@ class Choice:
     reason: str
 
 
-def choose(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> Choice:
+def choose(
+    config: SparseGradConfig, layers: Mapping[str, PlainLayer], room: float = math.inf
+) -> Choice:
     """Settle what the config leaves to us, and log it.
 
     Args:
         config: what was asked for.
         layers: the layers to replace, by path.
+        room: see `room_for`.
 
     Raises:
         UnsupportedModel: when the selection or the engine that was asked for needs weights that
             take small steps, and a layer's does not.
     """
-    choice = decide(config, layers, _free_memory(next(iter(layers.values())).device))
+    choice = _decide(config, layers, room)
     _LOG.info("engine %s, selection %s: %s", choice.engine, choice.selection, choice.reason)
     return choice
 
 
-def decide(
-    config: SparseGradConfig, layers: Mapping[str, PlainLayer], free_memory: float
-) -> Choice:
-    """`choose`, without a look at the machine.
-
-    Args:
-        config: see `choose`.
-        layers: see `choose`.
-        free_memory: bytes free on the layers' device.
-
-    Raises:
-        UnsupportedModel: see `choose`.
-    """
+def _decide(config: SparseGradConfig, layers: Mapping[str, PlainLayer], room: float) -> Choice:
     selection = config.selection
     coarse = next(
         (f"layer {n!r} is {p.dtype}" for n, p in layers.items() if not p.is_trainable), ""
@@ -78,7 +70,7 @@ def decide(
         if config.engine == "auto" and selection == "dynamic":
             if coarse:
                 return Choice("adapter", "block", f"{coarse}, where small steps are lost")
-            if not _fits(_GRADIENT_BYTES, layers.values(), free_memory):
+            if not _fits(_GRADIENT_BYTES, room):
                 return Choice(
                     "adapter", "block", "the gradients of a dynamic selection would not fit"
                 )
@@ -99,40 +91,36 @@ def decide(
     return Choice("folded", selection, "every weight takes small steps, and folding is exact")
 
 
-def choose_feedback(config: SparseGradConfig, layers: Mapping[str, PlainLayer]) -> SparseGradConfig:
+def choose_feedback(config: SparseGradConfig, room: float = math.inf) -> SparseGradConfig:
     """The config, without error feedback where that is left to us and would not fit; logs it.
 
     Args:
         config: what was asked for.
-        layers: the layers to replace, by path.
+        room: see `room_for`.
     """
-    settled = decide_feedback(config, layers, _free_memory(next(iter(layers.values())).device))
-    if settled is not config:
-        _LOG.info("without error feedback, which would not fit; error_feedback=True insists")
-    return settled
-
-
-def decide_feedback(
-    config: SparseGradConfig, layers: Mapping[str, PlainLayer], free_memory: float
-) -> SparseGradConfig:
-    """`choose_feedback`, without a look at the machine.
-
-    Args:
-        config: see `choose_feedback`.
-        layers: see `choose_feedback`.
-        free_memory: bytes free on the layers' device.
-    """
-    needed = _GRADIENT_BYTES + _FEEDBACK_BYTES
-    if config.error_feedback != "auto" or _fits(needed, layers.values(), free_memory):
+    if config.error_feedback != "auto" or _fits(_GRADIENT_BYTES + _FEEDBACK_BYTES, room):
         return config
+    _LOG.warning("without error feedback, which would not fit; error_feedback=True insists")
     return replace(config, error_feedback=False)
 
 
-def _fits(bytes_each: int, layers: Collection[PlainLayer], free_memory: float) -> bool:
-    coordinates = sum(layer.shape[0] * layer.shape[1] for layer in layers)
-    return bytes_each * coordinates <= _SHARE_OF_FREE_MEMORY * free_memory
+def room_for(model: nn.Module, coordinates: int) -> float:
+    """Bytes for each coordinate on the model's GPU, beside the model's parameters.
+
+    Of all of the GPU's memory, not of what happens to be free: so that ranks with a GPU of the same
+    kind, and a run that goes on from a checkpoint, choose alike. Main memory, which may be swapped,
+    has room for any number.
+
+    Args:
+        model: a model.
+        coordinates: of all layers that are to be replaced.
+    """
+    device = next(model.parameters()).device
+    if device.type != "cuda":
+        return math.inf
+    held = sum(parameter.nbytes for parameter in model.parameters())
+    return (torch.cuda.get_device_properties(device).total_memory - held) / coordinates
 
 
-def _free_memory(device: torch.device) -> float:
-    """Bytes free on an accelerator; main memory, which may be swapped, is not held to any."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
+def _fits(bytes_each: int, room: float) -> bool:
+    return bytes_each <= _SHARE_OF_ROOM * room

@@ -48,7 +48,7 @@ class SparseGradOptimizer(MaskedAdam):
         self._adamw = torch.optim.AdamW(
             others, lr=head_lr, betas=betas, eps=eps, weight_decay=weight_decay
         )
-        self.add_param_group(self._adamw.param_groups[0])
+        torch.optim.Optimizer.add_param_group(self, self._adamw.param_groups[0])
         self._share()
 
     def _share(self) -> None:

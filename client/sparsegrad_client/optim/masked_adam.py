@@ -12,8 +12,7 @@ State of each layer's coordinates::
     exp_avg_sq  n         their second moments
 
 With error feedback a step selects from its gradient plus what the steps before it have left of
-theirs. `grad` holds that sum afterwards. In time most entries are kept by some step, so moments are
-held in full::
+theirs. In time most entries are kept by some step, so moments are held in full::
 
     step        int                 steps so far
     exp_avg     n_rows × n_columns  first moments, zero where no step has kept the entry
@@ -34,6 +33,7 @@ from torch import Tensor
 from sparsegrad_shared.errors import InvalidInput
 
 from ..layers import SparseGradLinear
+from ..selection import check_finite
 from ..sharding import entries_here, part_here
 from ..sparse_vector import unite
 
@@ -63,6 +63,20 @@ class MaskedAdam(torch.optim.Optimizer):
             raise InvalidInput("MaskedAdam: expected at least one SparseGradLinear, got none")
         check_settings(lr, betas, eps)
         super().__init__(list(self._layers), {"lr": lr, "betas": betas, "eps": eps})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refused once it is made: which layers there are is known from the beginning.
+
+        Raises:
+            InvalidInput: when a parameter is no sparse layer's; says what to do instead.
+        """
+        super().add_param_group(param_group)
+        if not all(each in self._layers for each in self.param_groups[-1]["params"]):
+            self.param_groups.pop()
+            raise InvalidInput(
+                "this optimizer does not take parameters later: have them require gradients and "
+                "make another one, build_optimizer(model), or step them by one of their own"
+            )
 
     def touched_entries(self) -> int:
         """How many entries have moments: those that any step has kept."""
@@ -95,31 +109,33 @@ class MaskedAdam(torch.optim.Optimizer):
         return loss
 
     def _step_layers(self) -> None:
-        # Choose for every layer before any is changed: a bad gradient then changes nothing.
-        chosen = [
-            (group, layer, layer.select(self._with_remainder(coordinates)))
+        stepped = [
+            (group, layer, coordinates.grad)
             for group in self.param_groups
             for coordinates in group["params"]
             if (layer := self._layers.get(coordinates)) and coordinates.grad is not None
         ]
-        for group, layer, indices in chosen:
-            self._step_layer(group, layer, indices)
+        # Look at every layer before any is changed: a bad gradient then changes nothing.
+        for _, layer, gradient in stepped:
+            check_finite(gradient, layer.name)
+        for group, layer, gradient in stepped:
+            self._step_layer(group, layer, self._with_remainder(layer, gradient))
 
-    def _with_remainder(self, coordinates: Tensor) -> Tensor:
-        assert coordinates.grad is not None  # noqa: S101  # only such parameters are stepped
-        remainder = self.state.get(coordinates, {}).get("remainder")
-        return coordinates.grad if remainder is None else coordinates.grad.add_(remainder)
-
-    def _step_layer(
-        self, group: dict[str, Any], layer: SparseGradLinear, indices: Int64[Tensor, " k"]
-    ) -> None:
-        gradient = layer.coordinates.grad
-        assert gradient is not None  # noqa: S101  # only such layers were chosen
+    def _with_remainder(self, layer: SparseGradLinear, gradient: Tensor) -> Tensor:
+        """What to select from: with error feedback the remainder, which has the gradient now."""
         state = self.state[layer.coordinates] or self._new_state(layer)
-        if layer.feeds_back:
-            state["remainder"].copy_(gradient).view(-1)[indices] = 0
+        if not layer.feeds_back:
+            _forget_remainder(state)
+            return gradient
+        remainder: Tensor = state["remainder"]
+        return remainder.add_(gradient)
+
+    def _step_layer(self, group: dict[str, Any], layer: SparseGradLinear, gradient: Tensor) -> None:
+        state = self.state[layer.coordinates]
         # Under FSDP2 a rank holds, and steps, some rows of the block.
-        indices, gradient = entries_here(gradient, indices)
+        indices, gradient = entries_here(gradient, layer.select(gradient))
+        if layer.feeds_back:
+            state["remainder"].view(-1)[indices] = 0
         at = indices if layer.feeds_back else _grow(state, layer.positions_of(indices))
         exp_avg, exp_avg_sq = state["exp_avg"].view(-1), state["exp_avg_sq"].view(-1)
         beta1, beta2 = group["betas"]
@@ -169,6 +185,16 @@ def _grow(state: dict[str, Any], positions: Int64[Tensor, " k"]) -> Int64[Tensor
     exp_avg, exp_avg_sq = union.spread(state["exp_avg"]), union.spread(state["exp_avg_sq"])
     state.update(indices=union.indices, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
     return union.new_at
+
+
+def _forget_remainder(state: dict[str, Any]) -> None:
+    """Hold moments sparsely, where they were held in full: a layer moved to a block."""
+    if "remainder" not in state:
+        return
+    del state["remainder"]
+    exp_avg, exp_avg_sq = state["exp_avg"].view(-1), state["exp_avg_sq"].view(-1)
+    indices = exp_avg_sq.nonzero().flatten()
+    state.update(indices=indices, exp_avg=exp_avg[indices], exp_avg_sq=exp_avg_sq[indices])
 
 
 def _check_feedback(layer: SparseGradLinear, *, saved: bool) -> None:

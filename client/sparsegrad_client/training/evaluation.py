@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -47,7 +48,7 @@ def evaluate(
         metric: "accuracy" and "matthews" compare the largest logit with the class.
 
     Raises:
-        InvalidInput: when there is no batch.
+        InvalidInput: when there is no batch, or the loss is not finite.
     """
     device = next(model.parameters()).device
     was_training = model.training
@@ -58,8 +59,10 @@ def evaluate(
     try:
         for batch in batches:
             moved = {name: tensor.to(device) for name, tensor in batch.items()}
-            output = model(**moved)
             count = _weight(moved["labels"])
+            if not count:  # the mean over nothing is NaN
+                continue
+            output = model(**moved)
             total += float(output.loss) * count
             weight += count
             if metric != "loss":
@@ -69,6 +72,11 @@ def evaluate(
         model.train(was_training)
     if not weight:
         raise InvalidInput("there is nothing to evaluate on: the batches hold no labels")
+    if not math.isfinite(total):
+        raise InvalidInput(
+            f"expected a finite loss on what the model is measured on, got {total}: training has "
+            "diverged; lower the learning rate"
+        )
     return Evaluation(total / weight, _score(metric, expected, predicted))
 
 

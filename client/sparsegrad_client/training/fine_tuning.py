@@ -253,9 +253,9 @@ class _Run:
     ) -> Outcome:
         model = self.task.model
         layers = list(sparse_layers(model).values())
+        save_output(self.task, self.output)  # whatever becomes of measuring it
         after = self._measure("evaluating after")
         account.evaluation(after)
-        save_output(self.task, self.output)
         account.end()
         folders = (self.output, self.output / SWITCH_FOLDER)
         return Outcome(

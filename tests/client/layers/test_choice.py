@@ -12,12 +12,9 @@ import torch
 from torch import nn
 
 from sparsegrad_client.config import SparseGradConfig
-from sparsegrad_client.layers import choice
-from sparsegrad_client.layers.choice import choose, choose_feedback, decide, decide_feedback
+from sparsegrad_client.layers.choice import choose, choose_feedback, room_for
 from sparsegrad_client.layers.plain import PlainLayer, read_plain
 from sparsegrad_shared.errors import UnsupportedModel
-
-BYTES = 2 * 4 * 5 * 3  # of two layers' gradients
 
 
 def _layers(second: torch.dtype = torch.float32) -> dict[str, PlainLayer]:
@@ -73,37 +70,44 @@ def test_a_choice_and_its_reason(
 
 
 def test_gradients_that_would_not_fit_are_a_reason_for_a_block() -> None:
-    def decided(free: float, **settings: Any) -> tuple[str, str]:
-        chosen = decide(SparseGradConfig(**settings), _layers(), free)
-        return chosen.engine, chosen.selection
+    def chosen(room: float, **settings: Any) -> tuple[str, str]:
+        found = choose(SparseGradConfig(**settings), _layers(), room)
+        return found.engine, found.selection
 
-    assert decided(math.inf) == ("folded", "dynamic")
-    assert decided(2 * BYTES) == ("folded", "dynamic")
-    assert decided(BYTES) == ("adapter", "block")
-    assert "would not fit" in decide(SparseGradConfig(), _layers(), BYTES).reason
+    # Four bytes each, in 80% of the room.
+    assert chosen(math.inf) == ("folded", "dynamic")
+    assert chosen(5) == ("folded", "dynamic")
+    assert chosen(4) == ("adapter", "block")
+    assert "would not fit" in choose(SparseGradConfig(), _layers(), 4).reason
     # What was asked for is not second-guessed.
-    assert decided(0, selection="dynamic") == ("folded", "dynamic")
-    assert decided(0, engine="folded") == ("folded", "dynamic")
+    assert chosen(0, selection="dynamic") == ("folded", "dynamic")
+    assert chosen(0, engine="folded") == ("folded", "dynamic")
 
 
-def test_error_feedback_that_would_not_fit_is_left_out_unless_it_was_asked_for() -> None:
-    left, insists = SparseGradConfig(), SparseGradConfig(error_feedback=True)
-    # Gradients, and with feedback over four times as much beside them, in 80% of what is free.
-    assert decide_feedback(left, _layers(), 7 * BYTES) is left
-    assert decide_feedback(left, _layers(), 6 * BYTES) == SparseGradConfig(error_feedback=False)
-    assert decide_feedback(insists, _layers(), BYTES) is insists
-
-
-def test_error_feedback_that_is_left_out_is_said(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_error_feedback_that_would_not_fit_is_left_out_and_said_unless_it_was_asked_for(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    config = SparseGradConfig()
-    with caplog.at_level(logging.INFO, logger="sparsegrad_client"):
-        assert choose_feedback(config, _layers()) is config  # main memory
-        assert not caplog.messages
-        monkeypatch.setattr(choice, "_free_memory", lambda _: 6 * BYTES)
-        assert choose_feedback(config, _layers()) == SparseGradConfig(error_feedback=False)
+    left, insists = SparseGradConfig(), SparseGradConfig(error_feedback=True)
+    # 21 bytes each, in 80% of the room.
+    assert choose_feedback(left, 27) is left
+    assert choose_feedback(left) is left
+    assert choose_feedback(insists, 4) is insists
+    assert not caplog.messages
+    assert choose_feedback(left, 26) == SparseGradConfig(error_feedback=False)
     assert "error_feedback=True insists" in caplog.text
+
+
+def test_main_memory_has_room_for_any_number() -> None:
+    assert room_for(nn.Linear(3, 5), 15) == math.inf
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_the_room_on_a_gpu_does_not_depend_on_what_is_free() -> None:
+    model = nn.Linear(3, 5).cuda()
+    before = room_for(model, 15)
+    taken = torch.empty(1 << 26, device="cuda")
+    assert room_for(model, 15) == before
+    assert before * 15 > taken.nbytes
 
 
 @pytest.mark.parametrize(
