@@ -11,7 +11,7 @@ entries are added to: growing a long sparse vector costs more than the step that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,17 +125,8 @@ class SparseVector(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: object, **kwargs: object
     ) -> None:
-        empty = {
-            f"{prefix}indices": self.indices.new_empty(0),
-            f"{prefix}values": self.values.new_empty(0),
-        }
-        saved = [state_dict[key] for key in empty if key in state_dict]
-        if len(saved) < len(empty) and not any(tensor.numel() for tensor in saved):
-            if not _has_owner(state_dict, prefix):  # a part of a model, and of another part
-                return
-            # Tools that write shared memory once (Accelerate) take empty tensors for shared ones,
-            # and leave them out of a checkpoint.
-            state_dict.update(empty)
+        if not prefix:  # loaded by itself; for others, the layer that owns them fills in
+            fill_in(state_dict, prefix)
         # The saved vector may have any number of entries: take its size before it is copied in.
         indices = state_dict.get(f"{prefix}indices")
         values = state_dict.get(f"{prefix}values")
@@ -208,19 +199,25 @@ class DenseVector(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: object, **kwargs: object
     ) -> None:
-        if not _has_owner(state_dict, prefix):
-            return
         saved = SparseVector(self.size, like=self._values)
         saved._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        if f"{prefix}indices" not in state_dict:  # of another part of the model: missed already
+            return
         self._values.zero_()
         self._added.zero_()
         self.add_(saved.indices, saved.values)
 
 
-def _has_owner(state_dict: Mapping[str, Any], prefix: str) -> bool:
-    """Whether there is anything of the layer that owns the vector at `prefix`."""
-    owner = prefix[: prefix.rstrip(".").rfind(".") + 1]
-    return any(key.startswith(owner) for key in state_dict)
+def fill_in(state_dict: dict[str, Any], prefix: str) -> None:
+    """Put an empty vector into what is loaded, where there is none of it at `prefix`.
+
+    Tools that write shared memory once (Accelerate) take empty tensors for shared ones, and leave
+    them out of a checkpoint.
+    """
+    names = f"{prefix}indices", f"{prefix}values"
+    saved = [state_dict[name] for name in names if name in state_dict]
+    if len(saved) < len(names) and not any(tensor.numel() for tensor in saved):
+        state_dict |= dict(zip(names, (torch.empty(0).long(), torch.empty(0)), strict=True))
 
 
 def pack_indices(indices: Int64[Tensor, " n"], size: int) -> Int[Tensor, " n"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparsegrad_client.adapters.files import read_files
+from sparsegrad_client.folders import new_folder
 from sparsegrad_shared.errors import NotFound
 
 # Writes adapter "1" whole; then, for each line of the module, forks a child that writes adapter
@@ -90,3 +91,15 @@ def test_an_adapter_that_was_moved_aside_is_pointed_to(killed: list[Path]) -> No
 
 def test_a_save_that_was_not_killed_leaves_nothing_beside_it(killed: list[Path]) -> None:
     assert [path.name for path in killed[-1].iterdir()] == ["adapter"]
+
+
+def test_a_link_to_a_folder_stays_one_and_the_folder_is_replaced(tmp_path: Path) -> None:
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "link"
+    elsewhere.mkdir()
+    link.symlink_to(elsewhere)
+    for content in ("one", "two"):
+        with new_folder(link, replacing={"file"}) as made:
+            (made / "file").write_text(content)
+        assert link.is_symlink()
+        assert (elsewhere / "file").read_text() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link"]

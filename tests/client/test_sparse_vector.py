@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from sparsegrad_client.sparse_vector import DenseVector, SparseVector, check_entries, unite
 from sparsegrad_shared.errors import InvalidInput, ShapeMismatch
@@ -75,6 +76,19 @@ def test_an_empty_vector_may_be_missing_from_what_is_loaded(
     vector.add_(torch.tensor([3]), torch.tensor([1.0]))
     vector.load_state_dict({key: state[key] for key in state.keys() - left_out})
     assert len(vector) == vector.entries.values.numel() == 0
+
+
+@each_kind
+def test_a_part_of_a_model_leaves_the_vectors_of_other_parts_alone(kind: Vector) -> None:
+    model = nn.ModuleDict(
+        {"layer": nn.ModuleDict({"changes": _vector(kind)}), "head": nn.Linear(2, 1)}
+    )
+    vector = model["layer"]["changes"]
+    vector.add_(torch.tensor([3]), torch.tensor([1.0], dtype=torch.float64))
+    head = {"head.weight": torch.ones(1, 2), "head.bias": torch.ones(1)}
+    found = model.load_state_dict(head, strict=False)
+    assert set(found.missing_keys) == {"layer.changes.indices", "layer.changes.values"}
+    assert vector.entries.indices.tolist() == [3]
 
 
 @each_kind

@@ -28,7 +28,7 @@ from sparsegrad_shared.errors import InvalidInput
 from ..basis import Basis, GroupBasis
 from ..config import ChosenSelection, SparseGradConfig
 from ..selection import check_finite, largest_entries
-from ..sparse_vector import DenseVector, SparseEntries, SparseVector
+from ..sparse_vector import DenseVector, SparseEntries, SparseVector, fill_in
 from ..support import Entries, Support, block_of
 from .plain import PlainLayer, check_dtype
 from .sample import sample_of
@@ -274,6 +274,10 @@ class SparseGradLinear(nn.Module, ABC):
         positions = state_dict.get(f"{prefix}positions")
         if self.positions is not None and positions is not None:
             self._restore_support(positions)
+        if any(key.startswith(prefix) for key in state_dict):  # not of another part of the model
+            for name, module in self.named_children():
+                if isinstance(module, SparseVector | DenseVector):
+                    fill_in(state_dict, f"{prefix}{name}.")
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

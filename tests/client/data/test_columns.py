@@ -58,6 +58,38 @@ def test_named_classes_keep_their_ids_even_where_one_does_not_occur() -> None:
     assert class_ids(made, "label", ("a", "b", "c")) == [2, 1]
 
 
+def named(names: list[str], labels: list[int | None]) -> Table:
+    label = datasets.ClassLabel(names=names)
+    features = datasets.Features({"text": datasets.Value("string"), "label": label})
+    rows = {"text": ["x"] * len(labels), "label": labels}
+    return Table("it", datasets.Dataset.from_dict(rows, features=features))
+
+
+def test_classes_that_another_data_set_numbers_otherwise_are_known_by_their_names() -> None:
+    made = named(["positive", "negative"], [0, 1, 1])
+    assert class_ids(made, "label", ("negative", "positive")) == [1, 0, 0]
+
+
+def test_classes_of_training_data_without_names_are_known_by_their_numbers() -> None:
+    assert class_ids(named(["negative", "positive"], [0, 1, 1]), "label", ("0", "1")) == [0, 1, 1]
+
+
+def test_a_named_class_that_training_does_not_know_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="class 'neutral', which is not among those"):
+        class_ids(named(["no", "yes", "neutral"], [0, 2]), "label", ("no", "yes"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"), [([-1, -1], "test split without labels"), ([1, None], "missing values")]
+)
+def test_rows_without_a_named_class_are_refused(labels: list[int | None], said: str) -> None:
+    made = named(["no", "yes"], labels)
+    with pytest.raises(InvalidInput, match=said):
+        class_names(made, "label")
+    with pytest.raises(InvalidInput, match=said):
+        class_ids(made, "label", ("no", "yes"))
+
+
 @pytest.mark.parametrize(
     ("labels", "said"),
     [

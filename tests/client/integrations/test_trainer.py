@@ -29,6 +29,7 @@ from transformers import Trainer, TrainerCallback, default_data_collator, get_sc
 
 from sparsegrad_client.adapters import load_adapter
 from sparsegrad_client.config import SparseGradConfig
+from sparsegrad_client.convert import merge
 from sparsegrad_client.integrations.trainer import SparseGradCallback
 from sparsegrad_client.layers import ENGINES, sparse_layers
 from sparsegrad_client.optim import build_optimizer
@@ -224,6 +225,15 @@ def test_after_training_the_model_is_saved_whole(tmp_path: Path) -> None:
     trainer.save_model(str(tmp_path / "whole"))
     held = safetensors.torch.load_file(tmp_path / "whole" / "model.safetensors")
     assert held.keys() == trainer.model.state_dict().keys()
+
+
+def test_a_run_that_was_cut_off_merges_into_a_model_that_is_saved_whole(tmp_path: Path) -> None:
+    model = sparse_bert(_config())
+    trainer_for(model, tmp_path / "run", SparseGradCallback())  # and no training to its end
+    plain = merge(model)
+    plain.save_pretrained(tmp_path / "whole")
+    held = safetensors.torch.load_file(tmp_path / "whole" / "model.safetensors")
+    assert held.keys() == plain.state_dict().keys() == plain_bert().state_dict().keys()
 
 
 def test_the_best_model_is_loaded_at_the_end_and_its_adapter_written(tmp_path: Path) -> None:

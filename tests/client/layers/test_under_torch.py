@@ -281,3 +281,20 @@ def test_a_model_trains_after_a_look_in_inference_mode(engine: str, size: dict[s
             model(**batch_for(model))
         _backward(model)
     assert all(layer.coordinates.grad.norm() > 0 for layer in sparse_layers(model).values())
+
+
+@cases
+def test_loading_a_head_alone_leaves_what_the_layers_learned(
+    engine: str, size: dict[str, Any]
+) -> None:
+    model = _sparse(engine, size)
+    optimizer = build_optimizer(model)
+    _backward(model)
+    optimizer.step()
+    learned = {name: layer.delta for name, layer in sparse_layers(model).items()}
+    head = {name: t for name, t in model.state_dict().items() if name.startswith("classifier")}
+    model.load_state_dict(head, strict=False)
+    for name, layer in sparse_layers(model).items():
+        assert layer.touched > 0
+        assert torch.equal(layer.delta.indices, learned[name].indices)
+        assert torch.equal(layer.delta.values, learned[name].values)

@@ -156,3 +156,35 @@ def test_a_plain_model_and_bad_settings_are_refused() -> None:
         build_optimizer(tiny_bert())
     with pytest.raises(InvalidInput, match="head_lr"):
         build_optimizer(_model(), head_lr=-1.0)
+
+
+def test_a_parameter_that_is_thawed_later_is_refused() -> None:
+    model = _model()
+    optimizer = build_optimizer(model)
+    late = model.bert.embeddings.word_embeddings.weight.requires_grad_(True)
+    with pytest.raises(InvalidInput, match="make another one"):
+        optimizer.add_param_group({"params": [late]})
+    assert len(optimizer.param_groups) == 2
+
+
+@pytest.mark.parametrize("feedback", [False, True])
+def test_a_distributed_checkpoint_of_one_process_goes_on_exactly(*, feedback: bool) -> None:
+    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+
+    def stepped(model: nn.Module, optimizer: MaskedAdam, seeds: range) -> None:
+        for seed in seeds:
+            model.zero_grad()
+            model(**batch_for(model, seed)).loss.backward()
+            optimizer.step()
+
+    whole, cut, resumed = (_model(entries=9, error_feedback=feedback) for _ in range(3))
+    one, two, three = (build_optimizer(model) for model in (whole, cut, resumed))
+    stepped(whole, one, range(6))
+    stepped(cut, two, range(3))
+    model_state, optimizer_state = copy.deepcopy(get_state_dict(cut, two))
+    set_state_dict(resumed, three, model_state_dict=model_state, optim_state_dict=optimizer_state)
+    stepped(resumed, three, range(3, 6))
+    for (name, tensor), other in zip(
+        whole.state_dict().items(), resumed.state_dict().values(), strict=True
+    ):
+        assert torch.equal(tensor, other), name

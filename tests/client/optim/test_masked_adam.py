@@ -18,6 +18,7 @@ from sparsegrad_client.layers import ReferenceLinear, SparseGradLinear
 from sparsegrad_client.layers.plain import read_plain
 from sparsegrad_client.optim import MaskedAdam, MaskedAdamReference
 from sparsegrad_client.selection import largest_entries_reference
+from sparsegrad_client.support import Support
 from sparsegrad_shared.errors import InvalidInput, NonFiniteGradient
 
 SHAPE = (6, 5)
@@ -238,3 +239,53 @@ def test_settings_out_of_range_are_refused(settings_given: dict[str, Any], said:
 def test_no_layers_are_refused() -> None:
     with pytest.raises(InvalidInput, match="at least one SparseGradLinear"):
         MaskedAdam([])
+
+
+@pytest.mark.parametrize("feedback", [False, True])
+def test_after_a_gradient_that_is_not_finite_the_next_step_is_as_if_it_had_not_been(
+    *, feedback: bool
+) -> None:
+    def trained(*, spoilt: bool) -> list[Tensor]:
+        layers = [_layer(5, "a", feedback=feedback), _layer(5, "b", feedback=feedback)]
+        optimizer = MaskedAdam(layers, **SETTINGS)
+        for gradient in _gradients(3, 6):
+            if spoilt:
+                layers[0].coordinates.grad = gradient.clone()
+                layers[1].coordinates.grad = torch.full_like(gradient, torch.nan)
+                with pytest.raises(NonFiniteGradient, match="b: "):
+                    optimizer.step()
+            for layer in layers:
+                layer.coordinates.grad = gradient.clone()
+            optimizer.step()
+        return [layer.coordinates.detach() for layer in layers]
+
+    for one, other in zip(trained(spoilt=True), trained(spoilt=False), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_layer_that_moves_to_a_block_goes_on_with_its_moments() -> None:
+    layer, other = _layer(5, feedback=True), _layer(5, feedback=True)
+    optimizers = [MaskedAdam([each], **SETTINGS) for each in (layer, other)]
+    for gradient in _gradients(3, 6):
+        for each, optimizer in zip((layer, other), optimizers, strict=True):
+            each.coordinates.grad = gradient.clone()
+            optimizer.step()
+    moments = optimizers[1].state[other.coordinates]
+    block = Support(torch.tensor([0, 2, 5]), torch.tensor([1, 4]))
+    layer.move_(block)
+    gradient = torch.ones(3, 2, dtype=torch.float64)
+    layer.coordinates.grad = gradient.clone()
+    optimizers[0].step()
+    state = optimizers[0].state[layer.coordinates]
+    assert "remainder" not in state
+    expected = moments["exp_avg"].clone()
+    expected[block.rows[:, None], block.columns] *= 0.8
+    expected[block.rows[:, None], block.columns] += 0.2
+    torch.testing.assert_close(_dense(state, "exp_avg"), expected)
+
+
+def test_parameters_that_come_later_are_refused() -> None:
+    optimizer = MaskedAdam([_layer(5)], **SETTINGS)
+    with pytest.raises(InvalidInput, match="does not take parameters later"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+    assert len(optimizer.param_groups) == 1

@@ -70,6 +70,28 @@ def test_a_causal_models_loss_is_a_mean_over_tokens() -> None:
     assert found.score is None
 
 
+def test_a_batch_whose_labels_are_all_ignored_says_nothing() -> None:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=50,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    model = LlamaForCausalLM(config).eval()
+    tokens = torch.randint(0, 50, (2, 6))
+    told = {"input_ids": tokens, "labels": tokens}
+    silent = {"input_ids": tokens, "labels": torch.full_like(tokens, IGNORED)}
+    assert evaluate(model, [told, silent], "loss") == evaluate(model, [told], "loss")
+
+
+def test_a_loss_that_is_not_finite_is_refused() -> None:
+    batch = {"logits": torch.full((2, 2), torch.nan), "labels": torch.tensor([0, 1])}
+    with pytest.raises(InvalidInput, match="finite loss .* got nan: training has diverged"):
+        evaluate(Logits(), [batch])
+
+
 def test_nothing_to_evaluate_on_is_refused() -> None:
     with pytest.raises(InvalidInput, match="nothing to evaluate on"):
         evaluate(Logits(), [])
