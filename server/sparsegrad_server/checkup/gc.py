@@ -9,7 +9,7 @@ from .spare import Age, Spare
 from .spare_audit import spare_audit
 from .spare_bases import spare_bases, spare_set_aside
 from .spare_calibrations import spare_calibrations, spare_expired
-from .spare_folders import spare_imports, spare_partials, spare_staging
+from .spare_folders import spare_imports, spare_partials, spare_signs_of_life, spare_staging
 from .spare_sessions import spare_sessions
 from .spare_slots import spare_slots
 
@@ -21,6 +21,7 @@ _KINDS: tuple[Callable[[Parts, Age], Iterator[Spare]], ...] = (
     spare_partials,
     spare_staging,
     spare_imports,
+    spare_signs_of_life,
     spare_bases,
     spare_set_aside,
     spare_audit,

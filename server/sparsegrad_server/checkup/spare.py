@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 # Damaged bases are kept for longer: someone may want to look into the damage.
 DAMAGED_GRACES = 28  # as many times the grace: a week, by default
+SILENT_GRACES = 28  # and so are machines whose worker is silent: someone may miss one
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..catalog.tables import CalibrationRow, JobRow
 from ..store.files import entries, remove
 from ..store.footprint import footprint_of
 from .parts import Parts
-from .spare import Age, Spare
+from .spare import SILENT_GRACES, Age, Spare
 
 
 def spare_staging(parts: Parts, age: Age) -> Iterator[Spare]:
@@ -42,9 +42,15 @@ def spare_partials(parts: Parts, age: Age) -> Iterator[Spare]:
             yield _removal(folder, "partial sums of a calibration that is done")
 
 
-def _old(paths: Iterable[Path], what: str, age: Age) -> Iterator[Spare]:
+def spare_signs_of_life(parts: Parts, age: Age) -> Iterator[Spare]:
+    """Machines that have had no worker for long: each new container is one."""
+    silent = entries(parts.settings.workers_folder)
+    yield from _old(silent, "machine without a worker", age, SILENT_GRACES)
+
+
+def _old(paths: Iterable[Path], what: str, age: Age, graces: int = 1) -> Iterator[Spare]:
     for path in paths:
-        if age.is_over(footprint_of(path).changed):
+        if age.is_over(footprint_of(path).changed, graces):
             yield _removal(path, what)
 
 

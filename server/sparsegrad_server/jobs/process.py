@@ -76,7 +76,7 @@ def is_alive(settings: Settings) -> bool:
 
 def signs_of_life(settings: Settings) -> dict[str, datetime]:
     """When each machine's worker over the data folder last gave a sign of life."""
-    folder = sign_of_life(settings).parent
+    folder = settings.workers_folder
     if not folder.is_dir():
         return {}
     return {
@@ -86,12 +86,12 @@ def signs_of_life(settings: Settings) -> dict[str, datetime]:
 
 def sign_of_life(settings: Settings) -> Path:
     """The file that this machine's worker touches."""
-    return settings.data / "workers" / socket.gethostname()
+    return settings.workers_folder / socket.gethostname()
 
 
 def _assemble(settings: Settings) -> tuple[Catalog, Worker]:
     make_folder(settings.data)
-    make_folder(sign_of_life(settings).parent)
+    make_folder(settings.workers_folder)
     sign_of_life(settings).touch()
     catalog = Catalog(settings.catalog_address)
     catalog.migrate()

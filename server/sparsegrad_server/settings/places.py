@@ -78,6 +78,11 @@ class Places(Section):
         return self.data / "gradients"
 
     @property
+    def workers_folder(self) -> Path:
+        """A file for each machine, which its worker touches as a sign of life."""
+        return self.data / "workers"
+
+    @property
     def staging_folder(self) -> Path:
         """What is not whole yet."""
         return self.data / "staging"

@@ -83,6 +83,22 @@ def test_what_is_young_is_left_alone(litter: Litter) -> None:
     }
 
 
+def test_a_machine_whose_worker_is_silent_for_long_is_forgotten(litter: Litter) -> None:
+    folder = litter.bench.settings.workers_folder
+    folder.mkdir(exist_ok=True)
+    machine = folder / "gone-container"
+    machine.touch()
+
+    def listed(later: timedelta) -> list[str]:
+        at = age(grace=timedelta(hours=6), later=later)
+        return [thing.what for thing in spare(litter, at) if machine.name in thing.what]
+
+    assert listed(timedelta(days=6)) == []
+    assert listed(timedelta(days=8)) == [f"machine without a worker: {machine.name}"]
+    sweep(litter)
+    assert not machine.exists()
+
+
 def test_an_expired_calibration_keeps_its_row_and_gives_its_bytes_back(litter: Litter) -> None:
     before, _ = litter.bytes_counted()
     sweep(litter)
