@@ -14,11 +14,14 @@ from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from sparsegrad_client import SparseGradConfig, build_optimizer, save_adapter, sparsify
 from sparsegrad_client.adapters import adapter_of
 from sparsegrad_client.basis import GroupBasis
 from sparsegrad_client.fit import BasisFit
+from sparsegrad_client.integrations.foundation import Foundation
+from sparsegrad_client.integrations.trainer import SparseGradCallback
 from sparsegrad_client.layers import sparse_layers
 from sparsegrad_shared.errors import SparseGradError
 
@@ -108,8 +111,8 @@ def train_alone(run: Run, loss_of: Callable[[nn.Module, Batch], Tensor]) -> Arra
     return state(model)
 
 
-def train_sharded_as_rank(run: Run, optimizer: str) -> Arrays:
-    """Train a rank's share under FSDP2; the adapter afterwards, which every rank gets whole."""
+def sharded(run: Run) -> nn.Module:
+    """The run's model under FSDP2."""
     model = run.model()
     mesh = init_device_mesh("cpu", (distributed.get_world_size(),))
     for module in list(model.modules()):
@@ -117,6 +120,21 @@ def train_sharded_as_rank(run: Run, optimizer: str) -> Arrays:
             for block in module:
                 fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
+    return model
+
+
+def saved_by_callback(run: Run, folder: Path) -> str:
+    """What a rank takes a model under FSDP2 to stand on; the `Trainer`'s callback saves it."""
+    model = sharded(run)
+    state = TrainerState(is_world_process_zero=distributed.get_rank() == 0)
+    arguments = TrainingArguments(output_dir=str(folder), use_cpu=True)
+    SparseGradCallback().on_save(arguments, state, TrainerControl(), model=model)
+    return Foundation.of(model).frozen
+
+
+def train_sharded_as_rank(run: Run, optimizer: str) -> Arrays:
+    """Train a rank's share under FSDP2; the adapter afterwards, which every rank gets whole."""
+    model = sharded(run)
     step = _steps(model, optimizer)
     for number in range(run.steps):
         for batch in run.batches(model, number):

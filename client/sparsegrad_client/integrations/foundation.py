@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sparsegrad_shared.errors import InvalidInput, WrongBasis
 
 from ..layers import AdapterLinear, SparseGradLinear, require_sparse_layers
+from ..sharding import whole
 
 # An integer type of each width, to add up the bits of numbers of any type without rounding.
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -95,11 +96,17 @@ def frozen_digest(model: nn.Module) -> str:
     """A digest of the frozen parameters: their names, types, shapes, and the sums of their bits.
 
     It tells other weights, another random start among them, from the same ones. It reads them
-    once, where they are, and does not depend on the device or the number of threads.
+    once, where they are, and does not depend on the device or the number of threads; nor on the
+    ranks that hold a part each, which all have to ask at once.
     """
     names = frozen_names(model)
     described = [
-        (name, str(parameter.dtype), list(parameter.shape), _sums_of_bits(parameter.detach()))
+        (
+            name,
+            str(parameter.dtype),
+            list(parameter.shape),
+            _sums_of_bits(whole(parameter.detach())),
+        )
         for name, parameter in sorted(model.named_parameters(remove_duplicate=False))
         if name in names
     ]

@@ -32,7 +32,7 @@ from transformers.training_args import TrainingArguments
 
 from sparsegrad_shared.errors import InvalidInput
 
-from ..adapters import save_adapter
+from ..adapters import adapter_of
 from ..fit import BasisFit, Energy
 from ..fit.basis_fit import EVERY
 from ..layers import require_sparse_layers
@@ -169,8 +169,11 @@ def _save_adapter(
     model: nn.Module, args: TrainingArguments, state: TrainerState, folder: str
 ) -> None:
     # A search over settings has a folder for each trial, which callbacks are not told.
-    if state.is_world_process_zero and not state.is_hyper_param_search:
-        save_adapter(model, Path(str(args.output_dir)) / folder / ADAPTER_FOLDER)
+    if state.is_hyper_param_search:
+        return
+    adapter = adapter_of(model)  # under FSDP2 every rank has to ask, and one saves
+    if state.is_world_process_zero:
+        adapter.save(Path(str(args.output_dir)) / folder / ADAPTER_FOLDER)
 
 
 def _saved_foundation(state: TrainerState) -> Foundation | None:

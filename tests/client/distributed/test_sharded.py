@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from support.data_parallel import (
     Run,
     refusal_of_a_bad_shard,
     same_bits,
+    saved_by_callback,
     train_alone_for_adapter,
     train_sharded_as_rank,
 )
 from support.ranks import Ranks
 
-from sparsegrad_client import SparseGradConfig
+from sparsegrad_client import SparseGradConfig, read_adapter
+from sparsegrad_client.integrations.foundation import Foundation
+from sparsegrad_client.layers import sparse_layers
 
 
 def _run(rows: int, columns: int, architecture: str = "bert") -> Run:
@@ -47,3 +52,13 @@ def test_a_part_that_is_not_finite_is_refused_on_every_rank(ranks: Ranks, rank: 
     for error, message in ranks.run(refusal_of_a_bad_shard, _run(6, 4), rank):
         assert error == "NonFiniteGradient"
         assert "1 of 24 entries" in message
+
+
+def test_the_trainers_callback_saves_what_ranks_hold_a_part_each_of(
+    ranks: Ranks, tmp_path: Path
+) -> None:
+    run = _run(5, 4)
+    digests = ranks.run(saved_by_callback, run, tmp_path)
+    assert set(digests) == {Foundation.of(run.model()).frozen}
+    saved = read_adapter(tmp_path / "checkpoint-0" / "adapter")
+    assert saved.layers.keys() == sparse_layers(run.model()).keys()
