@@ -89,8 +89,8 @@ def test_only_allowed_hosts_are_answered(tmp_path: Path) -> None:
         running(tmp_path / "data", allowed_hosts="localhost,127.0.0.1") as service,
         service.client() as client,
     ):
-        assert client.get("/livez").status_code == 200
-        answer = client.get("/livez", headers={"Host": "evil.example"})
+        assert client.get("/v1/bases").status_code == 200
+        answer = client.get("/v1/bases", headers={"Host": "evil.example"})
         assert answer.json()["type"] == Forbidden.type_uri()
 
 
