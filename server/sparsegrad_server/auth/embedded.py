@@ -21,14 +21,11 @@ NAME = "embedded"
 def ensure(session: Session, file: Path, now: datetime) -> None:
     """Have `file` hold an admin's token for every namespace: the one it has, or a new one.
 
-    The file is made with mode 0600, and a file that others could read is not trusted. The tokens
-    before a new one are revoked: of a file that is lost or exposed nobody knows who has read it.
+    The file is made with mode 0600. One that others could read is not trusted, and its token is
+    revoked: nobody knows who has read it.
     """
     if _still_good(session, file, now):
         return
-    for row in tokens.every(session):
-        if row.name == NAME and row.namespace == EVERY_NAMESPACE:
-            tokens.revoke(session, row.id, now)
     for left_over in file.parent.glob(f"{file.name}.*"):  # of a process that was killed below
         left_over.unlink(missing_ok=True)
     token = tokens.create(session, NAME, EVERY_NAMESPACE, "admin", now)
@@ -45,9 +42,10 @@ def ensure(session: Session, file: Path, now: datetime) -> None:
 def _still_good(session: Session, file: Path, now: datetime) -> bool:
     try:
         with file.open(encoding="ascii") as opened:
-            if os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                return False
-            tokens.verify(session, opened.read(), now)
+            exposed = os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+            holder = tokens.verify(session, opened.read(), now)
     except (FileNotFoundError, UnicodeDecodeError, Unauthenticated):
         return False
-    return True
+    if exposed:
+        tokens.revoke(session, holder.token_id, now)
+    return not exposed

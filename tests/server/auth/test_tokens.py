@@ -138,6 +138,7 @@ def test_an_embedded_token_that_is_not_to_be_trusted_is_made_anew(
     assert file.read_text() != secret
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert tokens.verify(session, file.read_text(), NOW).scope == "admin"
-    with pytest.raises(Unauthenticated, match="revoked"):
-        tokens.verify(session, secret, NOW)
+    if spoil != "garbled":  # a token that nobody else could read is left alone
+        with pytest.raises(Unauthenticated, match="revoked"):
+            tokens.verify(session, secret, NOW)
     assert not left_over.exists()
