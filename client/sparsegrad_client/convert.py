@@ -124,8 +124,8 @@ def _convert(
     trainable = trainable_names(model, config.trainable, replaced)
 
     plain = {item.name: item.plain for item in replacements}
-    bases = [basis.group_of(name) for name in plain]
-    room = room_for(model, sum(group.r_out * group.r_in for group in bases))
+    groups = [basis.group_of(name) for name in plain]
+    room = room_for(model, sum(group.r_out * group.r_in for group in groups))
     choice = choose(config, plain, room)
     if choice.selection == "dynamic":
         config = choose_feedback(config, room)

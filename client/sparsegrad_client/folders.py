@@ -46,7 +46,8 @@ def new_folder(path: Path, *, replacing: Collection[str] = ()) -> Iterator[Path]
 
 def left_over(path: Path) -> Path | None:
     """Where the folder before may still be, when a kill fell between the two renames."""
-    return next(iter(sorted(path.absolute().parent.glob(f".{path.name}.*.old"))), None)
+    path = path.resolve()  # as `new_folder` does
+    return next(iter(sorted(path.parent.glob(f".{path.name}.*.old"))), None)
 
 
 def check_replaceable(path: Path, replacing: Collection[str] = ()) -> None:

@@ -17,6 +17,7 @@ from .references import Segment
 
 MAP_BINS = 64  # along each axis of a picture of a gradient, at most
 TOP_LEVEL = 255  # of a bin that holds all the energy
+CURVE_POINTS = 128  # of a spectrum, at most
 LEVELS_PER_DECADE = 20  # so a level is half a decibel, and a share known to 6%
 
 Extent = Annotated[int, Field(ge=1, le=MAX_EXTENT)]
@@ -24,14 +25,14 @@ Count = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 MeanCount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Curve = Field(min_length=1, max_length=128)
+Curve = Field(min_length=1, max_length=CURVE_POINTS)
 
 
 class Spectrum(Answer):
     """The eigenvalues of one Gram matrix, summed up.
 
     Attributes:
-        ranks: ranks of the sampled eigenvalues, from 1, rising; at most 128 of them.
+        ranks: ranks of the sampled eigenvalues, from 1, rising; at most `CURVE_POINTS` of them.
         eigenvalues: the eigenvalues at those ranks, falling.
         energy: the share of the trace that the leading columns up to those ranks hold.
         rank_50: columns that hold half of the energy.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparsegrad_client.adapters.files import read_files
-from sparsegrad_client.folders import new_folder
+from sparsegrad_client.folders import left_over, new_folder
 from sparsegrad_shared.errors import NotFound
 
 # Writes adapter "1" whole; then, for each line of the module, forks a child that writes adapter
@@ -103,3 +103,10 @@ def test_a_link_to_a_folder_stays_one_and_the_folder_is_replaced(tmp_path: Path)
         assert link.is_symlink()
         assert (elsewhere / "file").read_text() == content
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link"]
+
+
+def test_what_was_moved_aside_is_found_by_a_link_to_where_it_stood(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "adapter")
+    aside = tmp_path / "elsewhere" / ".adapter.0123.old"
+    aside.mkdir(parents=True)
+    assert left_over(tmp_path / "link") == aside

@@ -115,11 +115,18 @@ class MaskedAdam(torch.optim.Optimizer):
             for coordinates in group["params"]
             if (layer := self._layers.get(coordinates)) and coordinates.grad is not None
         ]
-        # Look at every layer before any is changed: a bad gradient then changes nothing.
+        # Look at every layer before any is changed: a bad gradient then changes nothing, not even
+        # what steps have left. A selection looks at what it selects from.
         for _, layer, gradient in stepped:
-            check_finite(gradient, layer.name)
-        for group, layer, gradient in stepped:
-            self._step_layer(group, layer, self._with_remainder(layer, gradient))
+            if layer.feeds_back:
+                check_finite(gradient, layer.name)
+        sources = [self._with_remainder(layer, gradient) for _, layer, gradient in stepped]
+        chosen = [
+            (group, layer, source, layer.select(source))
+            for (group, layer, _), source in zip(stepped, sources, strict=True)
+        ]
+        for group, layer, source, indices in chosen:
+            self._step_layer(group, layer, source, indices)
 
     def _with_remainder(self, layer: SparseGradLinear, gradient: Tensor) -> Tensor:
         """What to select from: with error feedback the remainder, which has the gradient now."""
@@ -130,10 +137,16 @@ class MaskedAdam(torch.optim.Optimizer):
         remainder: Tensor = state["remainder"]
         return remainder.add_(gradient)
 
-    def _step_layer(self, group: dict[str, Any], layer: SparseGradLinear, gradient: Tensor) -> None:
+    def _step_layer(
+        self,
+        group: dict[str, Any],
+        layer: SparseGradLinear,
+        gradient: Tensor,
+        indices: Int64[Tensor, " k"],
+    ) -> None:
         state = self.state[layer.coordinates]
         # Under FSDP2 a rank holds, and steps, some rows of the block.
-        indices, gradient = entries_here(gradient, layer.select(gradient))
+        indices, gradient = entries_here(gradient, indices)
         if layer.feeds_back:
             state["remainder"].view(-1)[indices] = 0
         at = indices if layer.feeds_back else _grow(state, layer.positions_of(indices))

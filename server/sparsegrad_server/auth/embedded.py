@@ -40,6 +40,7 @@ def ensure(session: Session, file: Path, now: datetime) -> None:
 
 
 def _still_good(session: Session, file: Path, now: datetime) -> bool:
+    """Whether the file's token can be gone on with; one that others could read is revoked."""
     try:
         with file.open(encoding="ascii") as opened:
             exposed = os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO)

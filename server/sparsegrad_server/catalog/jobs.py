@@ -24,12 +24,10 @@ def get(session: Session, job_id: str) -> tuple[JobRow, CalibrationRow]:
         UnknownJob: when there is no job of that id.
     """
     job = session.get(JobRow, job_id)
-    calibration = (
-        None
-        if job is None
-        else session.get(CalibrationRow, job.calibration_id, options=[WITHOUT_MANIFEST])
-    )
-    if job is None or calibration is None:
+    if job is None:
+        raise unknown(job_id)
+    calibration = session.get(CalibrationRow, job.calibration_id, options=[WITHOUT_MANIFEST])
+    if calibration is None:
         raise unknown(job_id)
     return job, calibration
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sparsegrad_shared.errors import InvalidInput
-from sparsegrad_shared.report import Spectrum
+from sparsegrad_shared.report import CURVE_POINTS, Spectrum
 
 from .arrays import Float64Array
-
-CURVE_POINTS = 128
 
 
 def spectrum_summary(eigenvalues: Float64Array, *, energy: float, dimension: int) -> Spectrum:

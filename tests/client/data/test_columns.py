@@ -14,6 +14,13 @@ def table(**columns: list[object]) -> Table:
     return Table("it", datasets.Dataset.from_dict(columns))
 
 
+def named(names: list[str], labels: list[int | None]) -> Table:
+    label = datasets.ClassLabel(names=names)
+    features = datasets.Features({"text": datasets.Value("string"), "label": label})
+    rows = {"text": ["x"] * len(labels), "label": labels}
+    return Table("it", datasets.Dataset.from_dict(rows, features=features))
+
+
 PAIRS = table(a=["x", "y"], b=["z", "w"], label=[1, 0], weight=[0.5, 1.5])
 
 
@@ -49,20 +56,9 @@ def test_classes_are_numbered_in_their_order() -> None:
 
 
 def test_named_classes_keep_their_ids_even_where_one_does_not_occur() -> None:
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["a", "b", "c"])}
-    )
-    rows = datasets.Dataset.from_dict({"text": ["x", "y"], "label": [2, 1]}, features=features)
-    made = Table("it", rows)
+    made = named(["a", "b", "c"], [2, 1])
     assert class_names(made, "label") == ("a", "b", "c")
     assert class_ids(made, "label", ("a", "b", "c")) == [2, 1]
-
-
-def named(names: list[str], labels: list[int | None]) -> Table:
-    label = datasets.ClassLabel(names=names)
-    features = datasets.Features({"text": datasets.Value("string"), "label": label})
-    rows = {"text": ["x"] * len(labels), "label": labels}
-    return Table("it", datasets.Dataset.from_dict(rows, features=features))
 
 
 def test_classes_that_another_data_set_numbers_otherwise_are_known_by_their_names() -> None:

@@ -56,7 +56,7 @@ def _dense(state: dict[str, Tensor], moment: str) -> Tensor:
     return dense
 
 
-def _remainder(optimizer: MaskedAdam, layer: SparseGradLinear) -> torch.Tensor:
+def _remainder(optimizer: MaskedAdam, layer: SparseGradLinear) -> Tensor:
     """What the steps so far have left; a copy."""
     state = optimizer.state.get(layer.coordinates, {})
     return state["remainder"].clone() if "remainder" in state else torch.zeros(SHAPE)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from sklearn.metrics import matthews_corrcoef
+from support.sparse_models import tiny_llama
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from sparsegrad_client.data.encoding import IGNORED
@@ -46,16 +46,8 @@ def test_batches_of_any_size_give_the_means_over_all_examples() -> None:
 
 
 def test_a_causal_models_loss_is_a_mean_over_tokens() -> None:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=50,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-    )
-    model = LlamaForCausalLM(config).double().eval()
-    tokens = torch.randint(0, 50, (4, 12))
+    model = tiny_llama().eval()
+    tokens = torch.randint(0, 40, (4, 12))
     labels = tokens.clone()
     labels[0, :9] = labels[2, :3] = IGNORED
     batches = [
@@ -71,16 +63,8 @@ def test_a_causal_models_loss_is_a_mean_over_tokens() -> None:
 
 
 def test_a_batch_whose_labels_are_all_ignored_says_nothing() -> None:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=50,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-    )
-    model = LlamaForCausalLM(config).eval()
-    tokens = torch.randint(0, 50, (2, 6))
+    model = tiny_llama().eval()
+    tokens = torch.randint(0, 40, (2, 6))
     told = {"input_ids": tokens, "labels": tokens}
     silent = {"input_ids": tokens, "labels": torch.full_like(tokens, IGNORED)}
     assert evaluate(model, [told, silent], "loss") == evaluate(model, [told], "loss")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegrad_server.hosvd import spectrum_summary
-from sparsegrad_server.hosvd.spectrum import CURVE_POINTS
 from sparsegrad_shared.errors import InvalidInput
+from sparsegrad_shared.report import CURVE_POINTS
 
 
 @given(st.integers(1, 2000), st.floats(0.1, 3.0))
