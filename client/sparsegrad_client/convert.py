@@ -125,7 +125,8 @@ def _convert(
 
     plain = {item.name: item.plain for item in replacements}
     groups = [basis.group_of(name) for name in plain]
-    room = room_for(model, sum(group.r_out * group.r_in for group in groups))
+    coordinates = sum(group.r_out * group.r_in for group in groups)
+    room = room_for(model, coordinates, replacements[0].plain.device)
     choice = choose(config, plain, room)
     if choice.selection == "dynamic":
         config = choose_feedback(config, room)

@@ -104,8 +104,8 @@ def choose_feedback(config: SparseGradConfig, room: float = math.inf) -> SparseG
     return replace(config, error_feedback=False)
 
 
-def room_for(model: nn.Module, coordinates: int) -> float:
-    """Bytes for each coordinate on the model's GPU, beside the model's parameters.
+def room_for(model: nn.Module, coordinates: int, device: torch.device) -> float:
+    """Bytes for each coordinate on a GPU, beside the parameters that the model has there.
 
     Of all of the GPU's memory, not of what happens to be free: so that ranks with a GPU of the same
     kind, and a run that goes on from a checkpoint, choose alike. Main memory, which may be swapped,
@@ -114,11 +114,11 @@ def room_for(model: nn.Module, coordinates: int) -> float:
     Args:
         model: a model.
         coordinates: of all layers that are to be replaced.
+        device: theirs; other parts of the model may be elsewhere.
     """
-    device = next(model.parameters()).device
     if device.type != "cuda":
         return math.inf
-    held = sum(parameter.nbytes for parameter in model.parameters())
+    held = sum(each.nbytes for each in model.parameters() if each.device == device)
     return (torch.cuda.get_device_properties(device).total_memory - held) / coordinates
 
 

@@ -98,15 +98,16 @@ def test_error_feedback_that_would_not_fit_is_left_out_and_said_unless_it_was_as
 
 
 def test_main_memory_has_room_for_any_number() -> None:
-    assert room_for(nn.Linear(3, 5), 15) == math.inf
+    assert room_for(nn.Linear(3, 5), 15, torch.device("cpu")) == math.inf
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_the_room_on_a_gpu_does_not_depend_on_what_is_free() -> None:
     model = nn.Linear(3, 5).cuda()
-    before = room_for(model, 15)
+    device = model.weight.device
+    before = room_for(model, 15, device)
     taken = torch.empty(1 << 26, device="cuda")
-    assert room_for(model, 15) == before
+    assert room_for(model, 15, device) == before
     assert before * 15 > taken.nbytes
 
 
