@@ -32,7 +32,7 @@ def test_a_backup_of_a_running_service_goes_on_where_it_was_made(tmp_path: Path)
     verdict.assert_bases_are_whole(restored)
     verdict.assert_nothing_is_wrong(restored)
     with processes(restored, CALIBRATIONS) as running:
-        await_end(running)
+        await_end(restored, running)
     verdict.assert_no_job_is_stuck(restored)
     verdict.assert_gc_leaves_what_is_named_and_nothing_else(restored)
     verdict.assert_acknowledged_is_there(restored)

@@ -26,7 +26,7 @@ def test_a_database_that_is_restarted_costs_a_wait_and_nothing_else(
             assert running["server"].exit_code is None
         finally:
             postgres.start()
-        await_end(running)
+        await_end(campaign, running)
     verdict.assert_acknowledged_is_there(campaign)
     verdict.assert_bases_are_whole(campaign)
     verdict.assert_no_job_is_stuck(campaign)

@@ -133,6 +133,11 @@ def test_a_worker_that_wakes_does_not_hold_its_job_on_beside_another_of_its_cali
     with pytest.raises(LeaseLost), catalog.writing() as session:
         queue.extend(session, stopped, later, LEASE)
     assert claimed(catalog, later, "c") is None
+    with catalog.writing() as session:
+        queue.complete(session, publishing, later, version=1)
+    summing = claimed(catalog, later, "c")
+    assert summing is not None
+    assert summing.kind == "accumulate"
 
 
 def test_a_lease_that_ran_out_goes_to_another_worker_and_the_first_may_not_write(

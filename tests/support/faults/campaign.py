@@ -11,7 +11,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,7 +117,7 @@ def run(
         campaign.seconds = monotonic() - began
         if most is None:
             (folder / STOP_FILE).touch()
-        await_end(running)
+        await_end(campaign, running)
     return campaign
 
 
@@ -171,6 +171,12 @@ def _leases(settings: Settings) -> int:
     return int(leases or 0)
 
 
+def _unended(catalog: Catalog) -> int:
+    with catalog.reading() as session:
+        unended = JobRow.state.not_in(("done", "failed"))
+        return int(session.scalar(select(func.count()).where(unended)) or 0)
+
+
 def _check_alive(processes: dict[str, Killable]) -> None:
     for process in processes.values():
         if process.exit_code is not None:
@@ -179,8 +185,8 @@ def _check_alive(processes: dict[str, Killable]) -> None:
             )
 
 
-def await_end(processes: dict[str, Killable]) -> None:
-    """Wait until the client has done all that it began.
+def await_end(campaign: Campaign, processes: dict[str, Killable]) -> None:
+    """Wait until the client has done all that it began, and no job waits or runs.
 
     Raises:
         AssertionError: when it did not, or another process has ended by itself.
@@ -191,6 +197,9 @@ def await_end(processes: dict[str, Killable]) -> None:
     if code != 0:
         said = "\n".join(f"{name}: {process.output}" for name, process in processes.items())
         raise AssertionError(f"the client did not come to its end (code {code})\n{said}")
+    # The client waits for the basis. Summing that was cut off ends after it, with nothing to sum.
+    with closing(Catalog(campaign.settings.catalog_address)) as catalog:
+        await_until(lambda: not _unended(catalog), "a job never ended")
 
 
 @contextmanager
