@@ -232,6 +232,25 @@ def test_a_training_that_was_cut_off_before_begins_anew_and_keeps_its_record(
     assert not kept.finished
 
 
+def test_what_was_learned_is_kept_whatever_becomes_of_measuring_it(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    def cut(present: str, completed: int, total: int) -> None:
+        if present == "evaluating after":
+            raise KeyboardInterrupt
+
+    task = make_task(OURS)
+    basis = _basis(make_task(OURS))
+    with pytest.raises(KeyboardInterrupt):
+        _tune(task, basis, tmp_path / "out", progress=cut)
+    loaded = make_task(OURS).model
+    load_adapter(loaded, tmp_path / "out" / "adapter", basis)
+    trained, kept = merge(task.model).state_dict(), merge(loaded).state_dict()
+    assert trained.keys() == kept.keys()
+    for name, value in trained.items():
+        torch.testing.assert_close(kept[name], value, msg=name)
+
+
 def test_a_calibration_that_has_expired_meanwhile_is_made_anew(
     make_task: MakeTask, tmp_path: Path
 ) -> None:
