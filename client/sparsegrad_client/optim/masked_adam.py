@@ -2,22 +2,7 @@
 
 The rule is that of `torch.optim.SparseAdam`: an entry that a step does not keep keeps its value
 and its moments, and the bias correction counts all steps. `masked_adam_reference` says it
-densely. Here moments exist for entries that were ever kept only.
-
-State of each layer's coordinates::
-
-    step        int       steps so far
-    indices     n, int64  positions in W̃ that were ever kept, rising
-    exp_avg     n         their first moments
-    exp_avg_sq  n         their second moments
-
-With error feedback a step selects from its gradient plus what the steps before it have left of
-theirs. In time most entries are kept by some step, so moments are held in full::
-
-    step        int                 steps so far
-    exp_avg     n_rows × n_columns  first moments, zero where no step has kept the entry
-    exp_avg_sq  n_rows × n_columns  second moments, likewise
-    remainder   n_rows × n_columns  what steps have left of their gradients
+densely. Here moments exist for entries that were ever kept only (`moments`).
 """
 
 from __future__ import annotations
@@ -34,8 +19,8 @@ from sparsegrad_shared.errors import InvalidInput
 
 from ..layers import SparseGradLinear
 from ..selection import check_finite
-from ..sharding import entries_here, part_here
-from ..sparse_vector import unite
+from ..sharding import entries_here
+from .moments import State, are_full, make_sparse, moments_of
 
 
 class MaskedAdam(torch.optim.Optimizer):
@@ -80,12 +65,10 @@ class MaskedAdam(torch.optim.Optimizer):
 
     def touched_entries(self) -> int:
         """How many entries have moments: those that any step has kept."""
-        states = [self.state[each] for each in self._layers if each in self.state]
         return sum(
-            int(state["exp_avg_sq"].count_nonzero())
-            if "remainder" in state
-            else state["indices"].numel()
-            for state in states
+            moments_of(layer).touched(self._state_of(layer))
+            for coordinates, layer in self._layers.items()
+            if coordinates in self.state
         )
 
     @torch.no_grad()
@@ -120,7 +103,9 @@ class MaskedAdam(torch.optim.Optimizer):
         for _, layer, gradient in stepped:
             if layer.feeds_back:
                 check_finite(gradient, layer.name)
-        sources = [self._with_remainder(layer, gradient) for _, layer, gradient in stepped]
+        sources = [
+            moments_of(layer).add(self._state_of(layer), gradient) for _, layer, gradient in stepped
+        ]
         chosen = [
             (group, layer, source, layer.select(source))
             for (group, layer, _), source in zip(stepped, sources, strict=True)
@@ -128,14 +113,15 @@ class MaskedAdam(torch.optim.Optimizer):
         for group, layer, source, indices in chosen:
             self._step_layer(group, layer, source, indices)
 
-    def _with_remainder(self, layer: SparseGradLinear, gradient: Tensor) -> Tensor:
-        """What to select from: with error feedback the remainder, which has the gradient now."""
-        state = self.state[layer.coordinates] or self._new_state(layer)
-        if not layer.feeds_back:
-            _forget_remainder(state)
-            return gradient
-        remainder: Tensor = state["remainder"]
-        return remainder.add_(gradient)
+    def _state_of(self, layer: SparseGradLinear) -> State:
+        """The layer's state, as it is held now."""
+        state: State = self.state[layer.coordinates]
+        if not state:
+            layer.check_support()
+            moments_of(layer).begin(state, layer)
+        elif are_full(state) and not layer.feeds_back:
+            make_sparse(state)
+        return state
 
     def _step_layer(
         self,
@@ -147,9 +133,7 @@ class MaskedAdam(torch.optim.Optimizer):
         state = self.state[layer.coordinates]
         # Under FSDP2 a rank holds, and steps, some rows of the block.
         indices, gradient = entries_here(gradient, indices)
-        if layer.feeds_back:
-            state["remainder"].view(-1)[indices] = 0
-        at = indices if layer.feeds_back else _grow(state, layer.positions_of(indices))
+        at = moments_of(layer).keep(state, layer, indices)
         exp_avg, exp_avg_sq = state["exp_avg"].view(-1), state["exp_avg_sq"].view(-1)
         beta1, beta2 = group["betas"]
         first = exp_avg[at].lerp_(gradient, 1 - beta1)
@@ -158,19 +142,6 @@ class MaskedAdam(torch.optim.Optimizer):
         step = state["step"] = state["step"] + 1
         size = group["lr"] * math.sqrt(1 - beta2**step) / (1 - beta1**step)
         layer.add_entries_(indices, -size * first / (second.sqrt() + group["eps"]))
-
-    def _new_state(self, layer: SparseGradLinear) -> dict[str, Any]:
-        layer.check_support()
-        state: dict[str, Any] = self.state[layer.coordinates]
-        state["step"] = 0
-        coordinates = part_here(layer.coordinates)
-        if layer.feeds_back:
-            for name in ("exp_avg", "exp_avg_sq", "remainder"):
-                state[name] = coordinates.new_zeros(layer.shape)
-        else:
-            empty = coordinates.new_empty(0)
-            state.update(indices=empty.long(), exp_avg=empty, exp_avg_sq=empty.clone())
-        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved state, exactly.
@@ -186,28 +157,10 @@ class MaskedAdam(torch.optim.Optimizer):
         for key, parameter in zip(saved, ours, strict=True):
             state = state_dict["state"].get(key)
             if state is not None and parameter in self._layers:
-                _check_feedback(self._layers[parameter], saved="remainder" in state)
+                _check_feedback(self._layers[parameter], saved=are_full(state))
                 if "indices" in state:
                     indices = state["indices"].to(parameter.device).clone()
                     self.state[parameter]["indices"] = indices
-
-
-def _grow(state: dict[str, Any], positions: Int64[Tensor, " k"]) -> Int64[Tensor, " k"]:
-    """Give entries moments that have none; returns where the moments of these entries are."""
-    union = unite(state["indices"], positions)
-    exp_avg, exp_avg_sq = union.spread(state["exp_avg"]), union.spread(state["exp_avg_sq"])
-    state.update(indices=union.indices, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
-    return union.new_at
-
-
-def _forget_remainder(state: dict[str, Any]) -> None:
-    """Hold moments sparsely, where they were held in full: a layer moved to a block."""
-    if "remainder" not in state:
-        return
-    del state["remainder"]
-    exp_avg, exp_avg_sq = state["exp_avg"].view(-1), state["exp_avg_sq"].view(-1)
-    indices = exp_avg_sq.nonzero().flatten()
-    state.update(indices=indices, exp_avg=exp_avg[indices], exp_avg_sq=exp_avg_sq[indices])
 
 
 def _check_feedback(layer: SparseGradLinear, *, saved: bool) -> None:
