@@ -81,8 +81,8 @@ METHODS = {
         Method("folded-refreshed-50", refreshed(50), 1e-3, "role", rate_of="folded"),
         Method("folded-restarted-25", restarted(25), 1e-3, "role", rate_of="folded"),
         Method("adapter", sparse(SparseGradConfig(engine="adapter")), 1e-3, "layer", RANK),
-        Method("soap-1", soap(1), 5e-4, rate_of="soap-100"),
-        Method("soap-10", soap(10), 5e-4, rate_of="soap-100"),
+        Method("soap-1", soap(1), 5e-4, rate_of="soap-10"),
+        Method("soap-10", soap(10), 5e-4),
         Method("soap-100", soap(100), 5e-4),
         Method("soap-fixed", soap(NEVER), 5e-4, rate_of="soap-100"),
     )
