@@ -28,10 +28,11 @@ OF_ITS_OWN_SIZE = {"regular", "limit", "lora", "lora-dropout", "vera"}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def benchmarks() -> Iterator[None]:
-    """Their modules can be imported, as their programs import them."""
+def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Their modules can be imported, as their programs import them; their bases are kept apart."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "benchmarks"))
+        patch.setenv("SPARSEGRAD_HOME", str(tmp_path_factory.mktemp("home")))
         yield
 
 
