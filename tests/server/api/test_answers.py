@@ -22,7 +22,7 @@ from sparsegrad_shared.errors import (
 
 def test_probes_answer_without_a_token(service: Service) -> None:
     for probe in ("/livez", "/readyz"):
-        assert httpx.get(f"{service.url}{probe}").json() == {"status": "ok"}
+        assert httpx.get(f"{service.url}{probe}", timeout=30).json() == {"status": "ok"}
 
 
 def test_every_answer_forbids_sniffing_and_storing(service: Service, client: httpx.Client) -> None:
