@@ -328,17 +328,16 @@ def _pairs(rows: int) -> Iterator[tuple[str, str, int]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "columns", "labels", "at_least"),
+    ("name", "columns", "labels"),
     [
-        ("STS-B", ("sentence1", "sentence2"), ("5.0", "0.5", "2.25"), 0.5),
-        ("MNLI", ("premise", "hypothesis"), ("0", "1", "2"), 0.5),
+        ("STS-B", ("sentence1", "sentence2"), ("5.0", "0.5", "2.25")),
+        ("MNLI", ("premise", "hypothesis"), ("0", "1", "2")),
     ],
 )
 def test_a_regression_and_three_classes_are_learned_through_the_same_code(
     name: str,
     columns: tuple[str, str],
     labels: tuple[str, ...],
-    at_least: float,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -359,5 +358,5 @@ def test_a_regression_and_three_classes_are_learned_through_the_same_code(
     method = METHODS["folded-feedback"]
     basis = Bases({name: task}).of(recipe_of(method, name, steps=3), task)
     outcome = fine_tune(method, task, task.load(), basis, lr=3e-3, seed=1, density=0.01)
-    assert at_least < outcome.development.score <= 1
-    assert at_least < outcome.held_out.score <= 1
+    assert 0.5 < outcome.development.score <= 1
+    assert 0.5 < outcome.held_out.score <= 1

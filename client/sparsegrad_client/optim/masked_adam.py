@@ -2,7 +2,7 @@
 
 The rule is that of `torch.optim.SparseAdam`: an entry that a step does not keep keeps its value
 and its moments, and the bias correction counts all steps. `masked_adam_reference` says it
-densely. Here moments exist for entries that were ever kept only (`moments`).
+densely; `moments` says what is held of a layer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sparsegrad_shared.errors import InvalidInput
 from ..layers import SparseGradLinear
 from ..selection import check_finite
 from ..sharding import entries_here
-from .moments import State, are_full, make_sparse, moments_of
+from .moments import State, are_full, make_sparse, moments_of, touched
 
 
 class MaskedAdam(torch.optim.Optimizer):
@@ -65,11 +65,7 @@ class MaskedAdam(torch.optim.Optimizer):
 
     def touched_entries(self) -> int:
         """How many entries have moments: those that any step has kept."""
-        return sum(
-            moments_of(layer).touched(self._state_of(layer))
-            for coordinates, layer in self._layers.items()
-            if coordinates in self.state
-        )
+        return sum(touched(self.state[each]) for each in self._layers if each in self.state)
 
     @torch.no_grad()
     def step(  # type: ignore[override]

@@ -52,10 +52,6 @@ class Moments(ABC):
     ) -> Int64[Tensor, " k"]:
         """Have a step keep entries of the coordinates; where their moments are, flat."""
 
-    @abstractmethod
-    def touched(self, state: State) -> int:
-        """How many entries were ever kept."""
-
 
 class SparseMoments(Moments):
     """Of the entries that were ever kept."""
@@ -79,10 +75,6 @@ class SparseMoments(Moments):
         exp_avg, exp_avg_sq = union.spread(state["exp_avg"]), union.spread(state["exp_avg_sq"])
         state.update(indices=union.indices, exp_avg=exp_avg, exp_avg_sq=exp_avg_sq)
         return union.new_at
-
-    def touched(self, state: State) -> int:
-        """How many entries were ever kept."""
-        return int(state["indices"].numel())
 
 
 class FullMoments(Moments):
@@ -108,10 +100,6 @@ class FullMoments(Moments):
         state["remainder"].view(-1)[indices] = 0
         return indices
 
-    def touched(self, state: State) -> int:
-        """How many entries have moments."""
-        return int(state["exp_avg_sq"].count_nonzero())
-
 
 _SPARSE, _FULL = SparseMoments(), FullMoments()
 
@@ -132,3 +120,9 @@ def make_sparse(state: State) -> None:
 def are_full(state: State) -> bool:
     """Whether a state was filled with error feedback."""
     return "remainder" in state
+
+
+def touched(state: State) -> int:
+    """How many entries have moments, however they are held."""
+    kept = state["exp_avg_sq"].count_nonzero() if are_full(state) else state["indices"].numel()
+    return int(kept)
