@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -12,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..catalog import Catalog
-from ..parent import at_end_of_input
 from ..settings import Settings
+from ..stopping import at_end_of_input, at_signal
 from ..store.files import make_folder
 from ..store.open import open_stores
 from .worker import Worker
@@ -38,8 +37,7 @@ def run_worker(settings: Settings, *, until_input_ends: bool) -> int:
         The exit code: 0 when asked to stop, 1 when the worker broke down.
     """
     asked, ended, broke = threading.Event(), threading.Event(), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+    at_signal(asked.set)
     if until_input_ends:
         at_end_of_input(asked.set)
     catalog, worker = _assemble(settings)

@@ -19,7 +19,7 @@ from types import FrameType
 
 import uvicorn
 
-from ..parent import at_end_of_input
+from ..stopping import ASKING, at_end_of_input
 
 
 class StoppableServer(uvicorn.Server):
@@ -82,7 +82,7 @@ def stop_when_asked(draining: threading.Event, *, input_too: bool) -> None:
     def ask(*_: object) -> None:
         draining.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ASKING:
         signal.signal(number, ask)
     if input_too:
         at_end_of_input(ask)
