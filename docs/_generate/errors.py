@@ -54,6 +54,8 @@ NEXT: Mapping[type[SparseGradError], str] = {
     errors.NotFound: "Check the name. What is in another namespace is absent too.",
     errors.Overloaded: "Come again after the seconds in `Retry-After`; our client does by itself.",
     errors.PreconditionFailed: "Somebody else was first. Look at the alias anew and decide again.",
+    errors.PreconditionRequired: "Send `If-Match` with the version that the alias names now, or "
+    "`If-None-Match: *` for a new one.",
     errors.QuotaExceeded: "Delete calibrations that are no longer needed, or have the operator "
     "raise `max_namespace_bytes` or `max_imports`.",
     errors.RankFailed: "Read the error of the process that failed first, and start all of them "

@@ -161,7 +161,8 @@ def _version_1() -> APIRouter:
         (calibrations, (errors.Conflict,)),
         (gradients, (errors.Conflict,)),
         (jobs, ()),
-        (aliases, (*published, errors.PreconditionFailed)),  # before `bases`: a name may be `diff`
+        # Before `bases`: a name may be `diff`.
+        (aliases, (*published, errors.PreconditionFailed, errors.PreconditionRequired)),
         (bases, published),
         (versions, published),
         (imports, published),

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Response
 
 from sparsegrad_shared.aliases import AliasList, AliasStatus, AliasTarget
-from sparsegrad_shared.errors import InvalidInput, PreconditionFailed
+from sparsegrad_shared.errors import InvalidInput, PreconditionRequired
 from sparsegrad_shared.references import Segment
 
 from ..catalog import aliases
@@ -93,7 +93,7 @@ def delete_alias(
     an admin's token alone.
     """
     if if_match is None:
-        raise PreconditionFailed('say what the alias names now: If-Match: "3"')
+        raise PreconditionRequired('say what the alias names now: If-Match: "3"')
     with catalog.writing() as session:
         aliases.delete(
             session,
@@ -128,7 +128,7 @@ def unprotect_alias(
 def _expected(if_match: str | None, if_none_match: str | None) -> int | None:
     """The version that the alias must name, None when it must not exist yet."""
     if if_match is None and if_none_match is None:
-        raise PreconditionFailed(
+        raise PreconditionRequired(
             'say what the alias names now: If-Match: "3", or If-None-Match: * for a new one'
         )
     if if_none_match is not None:

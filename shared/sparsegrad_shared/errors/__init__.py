@@ -26,6 +26,7 @@
     │   ├── VersionInUse             409  an alias or a pin holds it
     │   └── NoGradients              409
     ├── PreconditionFailed           412  a compare-and-set that lost
+    ├── PreconditionRequired         428  a compare-and-set that names nothing to compare with
     ├── BodyTooLarge                 413
     ├── QuotaExceeded                413
     ├── Overloaded                   429  come again after `retry_after` seconds
@@ -106,6 +107,7 @@ from .state import (
     NoGradients,
     NotFound,
     PreconditionFailed,
+    PreconditionRequired,
     SlotBusy,
     SlotTaken,
     UnknownBasis,
@@ -139,6 +141,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PreconditionFailed",
+    "PreconditionRequired",
     "Problem",
     "QuotaExceeded",
     "RankFailed",

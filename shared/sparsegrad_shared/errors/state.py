@@ -85,3 +85,10 @@ class PreconditionFailed(SparseGradError):
 
     status = 412
     title = "Precondition failed"
+
+
+class PreconditionRequired(SparseGradError):
+    """A compare-and-set that does not say what to compare with (RFC 6585, section 3)."""
+
+    status = 428
+    title = "Precondition required"

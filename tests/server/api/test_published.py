@@ -33,6 +33,7 @@ from sparsegrad_shared.errors import (
     NotFound,
     Overloaded,
     PreconditionFailed,
+    PreconditionRequired,
     ShapeMismatch,
     UnknownBasis,
     UnknownJob,
@@ -262,7 +263,9 @@ def test_an_alias_moves_only_from_where_its_mover_believes_it_is(team: httpx.Cli
     assert (made.status_code, made.headers["etag"]) == (200, '"1"')
     moved = team.put(path, json={"version": 2}, headers=one)
     assert (moved.status_code, moved.headers["etag"]) == (200, '"2"')
-    for headers in (new, one, {}):
+    blind = team.put(path, json={"version": 1})
+    assert (blind.status_code, blind.json()["type"]) == (428, PreconditionRequired.type_uri())
+    for headers in (new, one):
         lost = team.put(path, json={"version": 1}, headers=headers)
         assert (lost.status_code, lost.json()["type"]) == (412, PreconditionFailed.type_uri())
     for headers in ({"If-Match": "2"}, {"If-Match": "*"}, {"If-Match": '"2"', **new}):
