@@ -59,8 +59,10 @@ def test_truncated_is_the_head_of_the_full(seed: int, size: int, data: st.DataOb
     rank = data.draw(st.integers(1, size + 3))
     full, cut = leading_eigenvectors(A), leading_eigenvectors(A, rank=rank)
     assert cut.vectors.shape == (size, min(rank, size))
-    np.testing.assert_array_equal(cut.vectors, full.vectors[:, :rank])
     np.testing.assert_array_equal(cut.values, full.values[:rank])
+    # The reflectors are applied to fewer columns: on some processors BLAS takes another kernel
+    # for those, which adds in another order.
+    np.testing.assert_allclose(cut.vectors, full.vectors[:, :rank], rtol=0, atol=1e-14)
 
 
 @given(seeds, st.integers(1, 20), st.floats(0.01, 1.0))
