@@ -118,7 +118,7 @@ def test_meprop_is_the_default_in_the_basis_of_unit_vectors(error_feedback: bool
 
 
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(peak=st.floats(-3.5, -2.5), first=st.sampled_from([1e-3, 2e-3]))
 def test_a_search_finds_a_better_rate_than_the_first_and_goes_on_as_if_not_cut_off(
     peak: float, first: float

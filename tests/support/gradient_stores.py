@@ -88,7 +88,6 @@ class GradientStoreContract:
 
     @settings(
         max_examples=60,
-        deadline=None,
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,
             HealthCheck.differing_executors,

@@ -205,9 +205,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @given(position=st.integers(0, 20_000), value=st.binary(min_size=1, max_size=40), cut=st.booleans())
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_damage_goes_unseen(
     whole: bytes, tmp_path: Path, position: int, value: bytes, cut: bool
 ) -> None:

@@ -86,7 +86,7 @@ def test_wherever_a_kill_cuts_the_file_the_lines_before_are_read(tmp_path: Path)
     content = file.read_bytes()
     first = content.index(b"\n") + 1
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.integers(first, len(content)))
     def check(length: int) -> None:
         file.write_bytes(content[:length])

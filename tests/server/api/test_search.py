@@ -135,9 +135,7 @@ def test_a_query_that_makes_no_sense_is_refused(
 
 
 @given(limit=st.integers(1, 6), words=st.sampled_from([None, "team", "tiny", "none"]))
-@settings(
-    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pages_put_together_are_the_whole_list(
     admin: httpx.Client, limit: int, words: str | None
 ) -> None:

@@ -65,9 +65,7 @@ def by_hand(group: GroupSpec, came: Came) -> Arrivals:
 
 
 @given(came=CAME, groups=st.sampled_from([SAME, APART]))
-@settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_group_has_what_is_stored_of_it(
     catalog: Catalog, came: Came, groups: tuple[GroupSpec, ...]
 ) -> None:

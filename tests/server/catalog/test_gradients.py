@@ -196,5 +196,5 @@ class Slots(RuleBasedStateMachine):
 def test_slots_are_held_by_whom_the_model_says(catalog: Catalog) -> None:
     run_state_machine_as_test(
         lambda: Slots(catalog),
-        settings=settings(max_examples=40, stateful_step_count=20, deadline=None),
+        settings=settings(max_examples=40, stateful_step_count=20),
     )

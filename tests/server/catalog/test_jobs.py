@@ -30,9 +30,7 @@ QUEUED = st.lists(
     state=st.sampled_from([None, *STATES]),
     namespace=st.sampled_from(["*", "team"]),
 )
-@settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pages_are_the_sorted_list_cut_in_parts(
     catalog: Catalog,
     queued: list[tuple[str, int, JobState]],

@@ -251,7 +251,7 @@ class Names(RuleBasedStateMachine):
 def test_names_mean_what_the_model_says(catalog: Catalog) -> None:
     run_state_machine_as_test(
         lambda: Names(catalog),
-        settings=settings(max_examples=15, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=15, stateful_step_count=30),
     )
 
 

@@ -33,9 +33,7 @@ PUBLISHED = st.lists(
 
 
 @given(published=PUBLISHED, limit=st.integers(1, 5), shape=st.sampled_from(["12x*", "9x8", "*x*"]))
-@settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pages_are_the_sorted_list_cut_in_parts(
     catalog: Catalog, published: list[tuple[int, str, int, str | None]], limit: int, shape: str
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.hosvd import make_gradients, sum_up
 
@@ -22,7 +22,6 @@ def leading_with_a_gap(values: Float64Array) -> list[int]:
     return [k for k in range(1, len(values)) if values[k] < 0.9 * values[k - 1]]
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(1, 6), extents, extents)
 def test_streamed_equals_the_svd_of_the_unfoldings(
     seed: int, count: int, d_out: int, d_in: int

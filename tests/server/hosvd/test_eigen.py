@@ -74,7 +74,7 @@ def test_energy_keeps_the_fewest_columns_that_hold_it(seed: int, size: int, ener
     assert spectrum[: len(kept) - 1].sum() < target * (1 + 1e-12)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seeds, st.integers(1, 20), st.sampled_from([0.5, 1.0, 2.0, 4.0]))
 def test_subspace_iteration_finds_what_eigh_finds(seed: int, rank: int, decay: float) -> None:
     spectrum = np.arange(1, 161.0) ** -decay

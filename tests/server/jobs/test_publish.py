@@ -83,7 +83,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return digest_of(bench.publish(manifest_of([GROUP])))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(stops=st.lists(st.integers(1, 16), min_size=1, max_size=4))
 def test_a_job_that_was_stopped_anywhere_goes_on_to_the_same_digest(
     tmp_path_factory: pytest.TempPathFactory, undisturbed: str, stops: list[int]

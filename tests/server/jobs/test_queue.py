@@ -332,7 +332,6 @@ def test_jobs_are_whose_the_model_says(catalog: Catalog) -> None:
         settings=settings(
             max_examples=15,
             stateful_step_count=20,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )

@@ -17,7 +17,6 @@ from sparsegrad_server.sharing.orthonormal import TOLERANCE, deviation, exact_de
     size=st.floats(1e-3, 10),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None)
 def test_the_estimate_follows_the_exact_deviation(
     rows: int, share: float, size: float, seed: int
 ) -> None:
@@ -30,13 +29,13 @@ def test_the_estimate_follows_the_exact_deviation(
 
 
 @given(rows=st.integers(1, 200), seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_basis_in_float32_passes(rows: int, seed: int) -> None:
     assert deviation(orthonormal(seed, rows, rows)) < TOLERANCE / 5
 
 
 @given(seed=st.integers(0, 1000), column=st.integers(0, 199))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_one_column_that_is_off_does_not_pass(seed: int, column: int) -> None:
     Q = orthonormal(seed, 200, 200)
     Q[:, column] *= 1.001

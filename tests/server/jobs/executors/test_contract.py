@@ -115,9 +115,7 @@ class StopsAfter(threading.Event):
         return super().wait(timeout) or self._steps < 0
 
 
-@settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stops=st.lists(st.integers(1, 40), min_size=1, max_size=3), data=st.data())
 def test_the_same_gradients_give_the_same_digest_whatever_their_order_and_however_often_it_stopped(
     bench: Workbench, stops: list[int], data: st.DataObject
