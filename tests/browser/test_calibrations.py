@@ -59,7 +59,8 @@ def test_gradients_are_seen_arriving_phases_passing_and_the_basis_coming(
     assert _drawn(page, bar) == pytest.approx(1, abs=0.05)  # its ends are round
     assert first.share_unlike(drawing(chart)) > 0
     phases = page.evaluate("window.texts")
-    assert any("solving" in phase for phase in phases), phases
+    # Which of the short phases it catches is chance: it looks a few times a second.
+    assert any(re.search("solving|choosing|judging", phase) for phase in phases), phases
     assert page.evaluate("window.loadedOnce")
 
     page.get_by_role("link", name="Look at the basis").click()
